@@ -1,0 +1,8 @@
+"""`python -m bnn_ref` is the program `bnn-ref`."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,267 @@
+"""The command line. Whatever a user may get wrong ends in one line on stderr that says what to do, exit code 2."""
+
+import argparse
+import os
+import platform
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__, data, recipe, runs, train
+from .papers import PAPERS, measured
+from .progress import Progress, duration
+
+
+class UsageError(ValueError):
+    """Options that do not go together; the message is one line."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+
+def _whole(least):
+    def parse(text):
+        if not text.isascii() or not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} up, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def _parser():
+    parser = _Parser(prog="bnn-ref", description="Binarized neural networks: train them, verify them, read them.",
+                     allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"bnn-ref {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+
+    command = commands.add_parser("train", help="train a paper's network", allow_abbrev=False)
+    command.set_defaults(run=_train)
+    command.add_argument("paper", choices=PAPERS, metavar="PAPER", help=", ".join(PAPERS))
+    command.add_argument("--data", help=f"{', '.join(data.NAMES)}, or a file FILE.npz of your own (default: digits)")
+    command.add_argument("--data-dir", metavar="DIR", help="where data sets are (default: $BNN_REF_DATA, else a cache)")
+    command.add_argument("--preset", choices=("quick", "paper"), help="quick: minutes on two cores; paper: as published"
+                         " (default: quick)")
+    command.add_argument("--net", choices=("mlp", "convnet"), help="default: what the preset has for the data")
+    command.add_argument("--weights", choices=("deterministic", "stochastic"),
+                         help="how binaryconnect binarizes (default: stochastic)")
+    command.add_argument("--epochs", type=_whole(1), help="default: the preset's; the learning rate decays over them")
+    command.add_argument("--seed", type=_whole(0), help="default: 0")
+    command.add_argument("--out", type=Path, metavar="RUN", help="run folder to write (default: runs/...)")
+    command.add_argument("--resume", action="store_true", help="go on with the run in that folder, or begin it")
+
+    command = commands.add_parser("evaluate", help="test error of a finished run", allow_abbrev=False)
+    command.set_defaults(run=_evaluate)
+    command.add_argument("folder", type=Path, metavar="RUN")
+    command.add_argument("--data", help="other data than the run's")
+    command.add_argument("--data-dir", metavar="DIR")
+
+    command = commands.add_parser("gradcheck", help="verify every backward pass numerically", allow_abbrev=False)
+    command.set_defaults(run=_gradcheck)
+
+    command = commands.add_parser("papers", help="the papers, their recipes, published and measured errors",
+                                  allow_abbrev=False)
+    command.set_defaults(run=_papers)
+    return parser
+
+
+def main(argv=None):
+    """Run the program with the given arguments (default: the process's); returns the exit code."""
+    try:
+        options = _parser().parse_args(argv)
+        return options.run(options)
+    except (UsageError, data.DataError, runs.RunError, train.TrainingError) as error:
+        return _fail(error)
+    except BrokenPipeError:                            # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{place}{error.strerror or error}")
+
+
+def _fail(error):
+    print(f"bnn-ref: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
+
+
+# --- train ---------------------------------------------------------------------------------------------------------
+
+
+def _choose(options):
+    """What the options ask for, completed by defaults: the settings that a run records."""
+    module = PAPERS[options.paper]
+    source = options.data or "digits"
+    if source.endswith(".npz"):
+        source = str(Path(source).absolute())
+    preset = options.preset or "quick"
+    known = source if source in data.NAMES else None
+    nets = [net for name, net, of in module.RECIPES if (name, of) == (known or "mnist", preset)]
+    if not nets or (options.net and options.net not in nets):
+        offered = ", ".join(f"{name} {net} {of}" for name, net, of in module.RECIPES)
+        raise UsageError(f"{options.paper} has no recipe for {known or 'a file'} "
+                         f"{options.net + ' ' if options.net else ''}{preset}; it has: {offered}")
+    if options.weights and options.weights not in module.WEIGHTS:
+        raise UsageError(f"--weights {options.weights}: {options.paper} has {' and '.join(module.WEIGHTS)} weights")
+    return {"paper": options.paper, "data": source, "preset": preset, "net": options.net or nets[0],
+            "weights": options.weights or module.WEIGHTS[0], "epochs": options.epochs, "seed": options.seed or 0}
+
+
+def _find_recipe(settings, examples):
+    """The recipe of these settings. Own pictures take the one of digits or MNIST, by their number."""
+    name = settings["data"]
+    if name not in data.NAMES:
+        name = "mnist" if examples >= 10_000 or settings["preset"] == "paper" else "digits"
+    chosen = PAPERS[settings["paper"]].RECIPES[name, settings["net"], settings["preset"]]
+    return replace(chosen, epochs=settings["epochs"]) if settings["epochs"] else chosen
+
+
+def _make_network(settings, shape, classes, examples):
+    chosen = _find_recipe(settings, examples)
+    vocabulary = PAPERS[settings["paper"]].vocabulary(settings["weights"])
+    try:
+        return chosen, recipe.build(chosen, shape, classes, vocabulary)
+    except ValueError as error:
+        raise UsageError(error) from None
+
+
+def _default_folder(settings):
+    name = Path(settings["data"]).stem
+    parts = [settings["paper"], settings["weights"], settings["net"], name, settings["preset"],
+             f"seed{settings['seed']}"]
+    return Path("runs") / "-".join(parts)
+
+
+def _resume_settings(options, settings, record):
+    """The settings of the run on disk; refuses options that say otherwise."""
+    old = record["settings"]
+    given = {"paper": options.paper, "data": options.data and settings["data"], "preset": options.preset,
+             "net": options.net, "weights": options.weights, "epochs": options.epochs, "seed": options.seed}
+    for name, value in given.items():
+        if value is not None and value != old.get(name):
+            shown = record.get("recipe", {}).get("epochs") if name == "epochs" and old[name] is None else old.get(name)
+            if str(value) != str(shown):
+                raise runs.RunError(f"--resume: the run has {name} {shown}, not {value}; leave the option out, or "
+                                    "begin another run with --out")
+    return old
+
+
+def _train(options):
+    settings = _choose(options)
+    folder = options.out or _default_folder(settings)
+    going_on = options.resume and runs.exists(folder)
+    if going_on:
+        record = runs.read(folder)
+        settings = _resume_settings(options, settings, record)
+    dataset = data.load(settings["data"], options.data_dir)
+    chosen, net = _make_network(settings, dataset.shape, dataset.classes, len(dataset.train_x))
+    described = {"settings": settings, "recipe": chosen.as_text(), "fingerprint": dataset.fingerprint,
+                 "shape": list(dataset.shape), "classes": dataset.classes, "examples": len(dataset.train_x),
+                 "versions": {"bnn_ref": __version__, "numpy": np.__version__, "python": platform.python_version()}}
+    if going_on:
+        for name, what in (("fingerprint", "data"), ("recipe", "recipe"), ("shape", "data")):
+            if record.get(name) != described[name]:
+                raise runs.RunError(f"{folder}: the {what} changed since this run began; begin another with --out")
+        if "test_error" in record:
+            print(f"{folder} is finished already")
+            return _report(folder, record)
+    else:
+        runs.begin(folder, described)
+        record = runs.read(folder)
+    state = runs.load_checkpoint(folder, train.start(net, chosen, settings["seed"]))
+    again = f"bnn-ref train {settings['paper']} --out {shlex.quote(str(folder))} --resume" + (
+        f" --data-dir {shlex.quote(options.data_dir)}" if options.data_dir else "")
+    count = sum(int(np.prod(param.shape)) for step in net for param in step.params)
+    print(f"{settings['paper']} on {settings['data']}: {chosen.net}-{dataset.classes}, {count:,} parameters, "
+          f"{settings['weights']} weights, {len(dataset.train_x):,} training images -> {folder}", flush=True)
+    try:
+        return _run_epochs(folder, record, net, chosen, dataset, state, settings["seed"])
+    except KeyboardInterrupt:
+        print(f"\nstopped; go on with: {again}", file=sys.stderr)
+        return 130
+    except OSError as error:
+        raise UsageError(f"{error.filename or folder}: {error.strerror}; the last saved epoch is safe, go on with: "
+                         f"{again}") from None
+
+
+def _run_epochs(folder, record, net, chosen, dataset, state, seed):
+    from . import plots                                # Matplotlib takes a second: only for those who draw
+
+    progress = Progress(chosen.epochs, state.epoch)
+    for state in train.train(net, chosen, dataset, state, seed, progress.tick):
+        runs.save_checkpoint(folder, state)
+        progress.epoch(state.history[-1], state.best_epoch)
+    plots.save(plots.curves(state.history), folder / "curves.png")
+    binary = list(train.binary_shapes(net))
+    if binary:
+        plots.save(plots.weight_histograms(state.best_params, binary), folder / "weights.png")
+    test_error = train.error_rate(net, state.best_params, state.best_running, dataset.test_x, dataset.test_y)
+    seconds = sum(epoch["seconds"] for epoch in state.history)
+    result = {"test_error": test_error, "best_epoch": state.best_epoch, "seconds": seconds}
+    runs.finish(folder, record, state, result)
+    return _report(folder, runs.read(folder))
+
+
+def _report(folder, record):
+    best = record["history"][record["best_epoch"] - 1]
+    print(f"best validation error {best['valid_error']:.2f} % in epoch {record['best_epoch']}, "
+          f"{duration(record['seconds'])} of training; pictures in {folder}")
+    print(f"test error {record['test_error']:.2f} %")
+    return 0
+
+
+# --- evaluate ------------------------------------------------------------------------------------------------------
+
+
+def _evaluate(options):
+    record = runs.read(options.folder)
+    settings = record["settings"]
+    try:
+        shape, classes, examples = tuple(record["shape"]), record["classes"], record["examples"]
+        _, net = _make_network(settings, shape, classes, examples)
+    except (KeyError, TypeError, AttributeError):
+        raise runs.RunError(f"{options.folder}/run.json is damaged or of another version") from None
+    params, running = runs.load_params(options.folder, net)
+    dataset = data.load(options.data or settings["data"], options.data_dir)
+    if dataset.shape != shape or dataset.classes > classes:
+        raise UsageError(f"the run is for pictures of shape {shape} in {classes} classes; the data have "
+                         f"{dataset.shape} in {dataset.classes}")
+    print(f"test error {train.error_rate(net, params, running, dataset.test_x, dataset.test_y):.2f} %")
+    return 0
+
+
+# --- gradcheck and papers ------------------------------------------------------------------------------------------
+
+
+def _gradcheck(options):
+    from . import derivatives
+
+    failures = 0
+    print(f"{"operation":<32}{'its backward is':<44}{'checked':>8}{'worst error':>13}")
+    for case in derivatives.CASES:
+        try:
+            report = case.check()
+            print(f"{case.name:<32}{case.claim:<44}{report.checked:>8}{report.worst:>13.1e}", flush=True)
+        except AssertionError as error:
+            failures += 1
+            print(f"{case.name:<32}{case.claim:<44}  FAILED: {' '.join(str(error).split())}", flush=True)
+    print(f"{len(derivatives.CASES) - failures} of {len(derivatives.CASES)} agree with finite differences in float64")
+    return 1 if failures else 0
+
+
+def _papers(options):
+    for name, module in PAPERS.items():
+        print(f"{name}: {module.TITLE}\n  {module.SOURCE}")
+        print(f"  published test error: {'; '.join(f'{key} {value} %' for key, value in module.PUBLISHED.items())}")
+        for (source, net, preset), chosen in module.RECIPES.items():
+            text = chosen.as_text()
+            print(f"  {source} {net} {preset}: {text['net']}, {text['epochs']} epochs of batch {text['batch']}, "
+                  f"{text['optimizer']} {text['lr']}")
+        for row in measured.rows(name):
+            print(f"  measured here: {row.summary()}")
+        print()
+    return 0

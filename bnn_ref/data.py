@@ -1,0 +1,253 @@
+"""One file format for every data set, so that a network never needs to know where its pictures came from.
+Whatever is wrong with a file is said here, in one line, before an epoch is spent on it.
+
+The format is an .npz archive (a zip file of .npy arrays, as `numpy.savez` writes it) with these arrays:
+
+    train_x, test_x    uint8, N x C x H x W: images, channels first, grey values 0..255
+    train_y, test_y    any integer dtype, (N,): class labels from 0 up
+    valid_x, valid_y   the same for validation; optional, both or neither
+
+Images have one C x H x W throughout; N is 1 at least and may differ between the parts. The classes are 0 ..
+max(train_y), two at least, and each has a training image. Other arrays in the file are not read; pickled
+objects are refused. Where no validation part is given, a tenth of the training images becomes it: of a
+class with n images round(n / 10), but 1 at least, drawn with the seed SPLIT_SEED, so that one file always
+gives one split; this needs two training images of every class. Three lines of NumPy write such a file:
+
+    import numpy as np
+    images, labels = np.zeros((100, 1, 8, 8), np.uint8), np.arange(100) % 10
+    np.savez("mine.npz", train_x=images, train_y=labels, test_x=images, test_y=labels)
+
+`save` does so too, and checks the arrays first; `load("mine.npz")` reads it. The data sets of NAMES are
+such files in `data_folder()`, except `digits`, which comes with the package (data_scripts/digits.py tells
+from where).
+"""
+
+import hashlib
+import math
+import os
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+from bnn_ref.atomic import atomic_write
+
+NAMES = ("digits", "mnist", "cifar10", "svhn")
+SCRIPTS = ("mnist",)  # the names that data_scripts/<name>.py brings
+PARTS = ("train", "valid", "test")
+REQUIRED = ("train_x", "train_y", "test_x", "test_y")
+KEYS = ("train_x", "train_y", "valid_x", "valid_y", "test_x", "test_y")
+SPLIT_SEED = 1998
+DIGITS = Path(__file__).with_name("digits.npz")
+HELP = "`python -m pydoc bnn_ref.data` shows the format"
+
+
+class DataError(ValueError):
+    """Data that cannot be used: which file, what was expected, what came and what to do, in one line."""
+
+    def __init__(self, message):
+        super().__init__(" ".join(str(message).splitlines()))  # causes quoted from elsewhere may have several
+
+
+@dataclass(frozen=True, eq=False)  # eq=False: == of arrays has no single truth value; compare fingerprints
+class Dataset:
+    """Images uint8 N x C x H x W and labels int64 (N,) in three parts; `name` is what `load` was given."""
+
+    name: str
+    train_x: np.ndarray
+    train_y: np.ndarray
+    valid_x: np.ndarray
+    valid_y: np.ndarray
+    test_x: np.ndarray
+    test_y: np.ndarray
+
+    @property
+    def shape(self):
+        """(C, H, W) of one image."""
+        return self.train_x.shape[1:]
+
+    @property
+    def classes(self):
+        """The number of classes; labels are 0 .. classes - 1."""
+        return int(self.train_y.max()) + 1
+
+    @property
+    def fingerprint(self):
+        """sha256 of the content (names, dtypes, shapes and bytes of the arrays), hexadecimal."""
+        digest = hashlib.sha256()
+        for key in KEYS:
+            array = getattr(self, key)
+            digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+def data_folder(data_dir=None):
+    """Path of the data folder: `data_dir`, else $BNN_REF_DATA, else `bnn_ref` in the user's cache folder."""
+    chosen = data_dir or os.environ.get("BNN_REF_DATA")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches"
+    else:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "bnn_ref"
+
+
+def load(source, data_dir=None):
+    """The Dataset of `source`: one of NAMES (`data_dir` goes to `data_folder`) or a path that ends in .npz.
+
+    Raises DataError for an unknown name, an absent file, and whatever in the file differs from the format.
+    """
+    source = str(source)
+    if source == "digits":
+        path = DIGITS
+    elif source in NAMES:
+        path = data_folder(data_dir) / f"{source}.npz"
+    elif source.lower().endswith(".npz"):
+        path = Path(source)
+    else:
+        raise DataError(f"unknown data set {source!r}: choose {', '.join(NAMES)} or a path that ends in .npz")
+    try:
+        arrays = _read(path)
+    except FileNotFoundError:
+        raise DataError(_absence(source, path.absolute(), data_dir)) from None
+    arrays = _checked(path, arrays)
+    if "valid_x" not in arrays:
+        arrays = _split(arrays)
+    return Dataset(source, **arrays)
+
+
+def save(path, train_x, train_y, test_x, test_y, valid_x=None, valid_y=None):
+    """Check the arrays as `load` does and write them to `path` (.npz), whole or not at all; makes the folder.
+
+    Images uint8 N x C x H x W, labels any integer dtype (N,), stored as int64. Equal arrays give equal bytes.
+    Raises DataError for arrays that differ from the format, OSError where the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".npz":
+        raise DataError(f"{path}: a data file's name must end in .npz")
+    values = (train_x, train_y, valid_x, valid_y, test_x, test_y)
+    arrays = {key: value for key, value in zip(KEYS, values, strict=True) if value is not None}
+    arrays = _checked(path, arrays)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _absence(source, path, data_dir):
+    """Why the file `path` of `source` is not there, and what brings it."""
+    folder = path.parent
+    if not folder.is_dir():
+        problem = f"{path.name} is not there: the folder {folder} does not exist"
+    elif not any(folder.iterdir()):
+        problem = f"{path.name} is not there: the folder {folder} is empty"
+    else:
+        problem = f"{path.name} is not in the folder {folder}"
+    if source in SCRIPTS:
+        quoted = f'"{folder}"' if " " in str(folder) else folder
+        out = f" --out {quoted}" if data_dir or os.environ.get("BNN_REF_DATA") else ""
+        return f"{problem}; `python data_scripts/{source}.py{out}` brings it"
+    if source in NAMES:
+        return f"{problem}; `bnn_ref.data.save` writes one ({HELP})"
+    return f"{problem}; give the path of an existing .npz file ({HELP})"
+
+
+def _read(path):
+    """{key: array} of the file, not yet checked. Raises FileNotFoundError, DataError for a bad archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            missing = [key for key in REQUIRED if f"{key}.npy" not in names]
+            if missing:
+                found = ", ".join(name.removesuffix(".npy") for name in names[:8]) or "nothing"
+                raise DataError(f"{path}: {', '.join(missing)} missing, found {found}; {HELP}")
+            return {key: _read_array(archive, f"{key}.npy") for key in KEYS if f"{key}.npy" in names}
+    except (DataError, FileNotFoundError):
+        raise
+    except Exception as error:  # damage raises BadZipFile, zlib.error, EOFError, struct.error, OSError, ...
+        cause = f"{type(error).__name__}: {error}"
+        raise DataError(f"{path}: cannot be read as an .npz file ({cause}); make it again, {HELP}") from error
+
+
+def _read_array(archive, name):
+    """One array. np.load allocates what the header claims; here the header must first fit the real size."""
+    with archive.open(name) as member:
+        version = npy.read_magic(member)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran_order, dtype = read_header(member)
+        if dtype.hasobject:
+            raise DataError(f"{archive.filename}: {name} holds pickled objects, which are never read; {HELP}")
+        claimed = member.tell() + math.prod(shape) * dtype.itemsize
+        stored = archive.getinfo(name).file_size
+        if claimed != stored:
+            raise DataError(f"{archive.filename}: {name} claims {claimed} bytes (shape {shape}, {dtype}) "
+                            f"but has {stored}; make the file again, {HELP}")
+        content = member.read()  # to the end, where zipfile compares the checksum
+    return np.array(np.ndarray(shape, dtype, content, order="F" if fortran_order else "C"), order="C")
+
+
+def _checked(where, arrays):
+    """The arrays as C-contiguous uint8 images and int64 labels. Raises DataError that starts with `where`."""
+    if ("valid_x" in arrays) != ("valid_y" in arrays):
+        raise DataError(f"{where}: only one of valid_x and valid_y is there; give both or neither")
+    parts = [part for part in PARTS if f"{part}_x" in arrays]
+    for part in parts:
+        _check_part(where, part, arrays[f"{part}_x"], arrays[f"{part}_y"])
+    labels, counts = np.unique(arrays["train_y"], return_counts=True)
+    classes = int(labels[-1]) + 1
+    if classes < 2:
+        raise DataError(f"{where}: train_y holds one class, expected two at least; add images of class 1")
+    if len(labels) < classes:
+        absent = next(label for label in range(classes) if labels[label] != label)
+        raise DataError(f"{where}: class {absent} has no training image, expected some of every class up to "
+                        f"{classes - 1}; add images of that class or number the classes without gaps")
+    if "valid_x" not in arrays and counts.min() < 2:
+        raise DataError(f"{where}: class {counts.argmin()} has one training image, expected two at least to "
+                        "split off a validation part; add images, or valid_x and valid_y")
+    for part in parts:
+        x, y = arrays[f"{part}_x"], arrays[f"{part}_y"]
+        if x.shape[1:] != arrays["train_x"].shape[1:]:
+            raise DataError(f"{where}: images of {part}_x have the shape {x.shape[1:]}, expected "
+                            f"{arrays['train_x'].shape[1:]} as in train_x; bring them to one C x H x W")
+        if y.max() >= classes:
+            raise DataError(f"{where}: {part}_y holds the label {y.max()}, expected 0 .. {classes - 1} as in "
+                            "train_y; add training images of that class or leave it out")
+    dtypes = {"x": np.uint8, "y": np.int64}
+    return {key: np.ascontiguousarray(array, dtypes[key[-1]]) for key, array in arrays.items()}
+
+
+def _check_part(where, part, x, y):
+    """What can be said of one part alone: types, dimensions, counts, no negative label."""
+    for key, value in ((f"{part}_x", x), (f"{part}_y", y)):
+        if not isinstance(value, np.ndarray):
+            raise DataError(f"{where}: {key} must be a NumPy array, got {type(value).__name__}")
+    if x.dtype != np.uint8 or x.ndim != 4:
+        raise DataError(f"{where}: {part}_x must be uint8 of shape N x C x H x W, got {x.dtype} of shape "
+                        f"{x.shape}; convert the images with NumPy's astype and reshape")
+    if x.size == 0:
+        raise DataError(f"{where}: {part}_x is empty, shape {x.shape}; N, C, H and W must be 1 at least")
+    if y.dtype.kind not in "iu" or y.ndim != 1:
+        raise DataError(f"{where}: {part}_y must be integers of shape (N,), got {y.dtype} of shape "
+                        f"{y.shape}; give the number of its class for each image")
+    if len(x) != len(y):
+        raise DataError(f"{where}: {part}_x has {len(x)} images but {part}_y {len(y)} labels; give one each")
+    if y.min() < 0:
+        raise DataError(f"{where}: {part}_y holds the label {y.min()}, expected class numbers from 0 up")
+
+
+def _split(arrays):
+    """The arrays with a tenth of every training class moved to a validation part, both in file order."""
+    x, y = arrays["train_x"], arrays["train_y"]
+    rng = np.random.RandomState(SPLIT_SEED)  # its stream is promised never to change, default_rng's is not
+    held_out = np.zeros(len(y), bool)
+    by_class = np.split(np.argsort(y, kind="stable"), np.cumsum(np.bincount(y))[:-1])
+    for members in by_class:
+        held_out[rng.permutation(members)[: max(1, round(len(members) / 10))]] = True
+    return arrays | {"train_x": x[~held_out], "train_y": y[~held_out],
+                     "valid_x": x[held_out], "valid_y": y[held_out]}

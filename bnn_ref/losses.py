@@ -1,0 +1,77 @@
+"""The two losses: the squared hinge of the papers (an L2-SVM on top of the network) and softmax cross-entropy."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from .checks import check_shapes
+
+
+def _check_labels(y, labels):
+    n, c = check_shapes(("y", y, "N C")).values()
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
+        came = getattr(labels, "dtype", type(labels).__name__)
+        raise TypeError(f"labels: expected an array of integers, got {came}")
+    if labels.shape != (n,):
+        raise ValueError(f"labels: expected shape ({n},), got {labels.shape}")
+    if n == 0 or labels.min() < 0 or labels.max() >= c:
+        raise ValueError(f"labels: expected at least one, from 0 to {c - 1}, got {labels}")
+
+
+def squared_hinge_forward(y, labels):
+    """ℓ = mean over all N·C entries of max(0, 1 - t y)², t = +1 for an example's class, -1 for the others [SVM-1].
+
+    y: (N, C) outputs; labels: (N,) integers from 0 to C - 1. Returns (loss, cache), loss a float of y's dtype.
+    The mean over entries is BNN's and BinaryConnect's current code; BinaryConnect's first code and Few
+    Multiplications sum over classes and average over examples, which is C times this loss and its gradient: it
+    matters to SGD, not to Adam. Raises TypeError or ValueError for labels that do not fit.
+    """
+    _check_labels(y, labels)
+    t = -np.ones_like(y)
+    t[np.arange(len(y)), labels] = 1
+    margin = np.maximum(0, 1 - t * y)                    # N C
+    return np.mean(margin * margin), (t, margin)
+
+
+def squared_hinge_backward(dloss, cache):
+    """dy = -2 t max(0, 1 - t y) / (N·C) · dloss; **exact** [SVM-2]. dloss: a number. Returns dy: (N, C)."""
+    t, margin = cache
+    return dloss * (-2 / margin.size) * t * margin
+
+
+def softmax_cross_entropy_forward(y, labels):
+    """ℓ = mean over examples of -ln softmax(y)[label] [CE-1].
+
+    y: (N, C) outputs; labels: (N,) integers from 0 to C - 1. Returns (loss, cache), loss a float of y's dtype.
+    The largest output of each row is subtracted first, so no exponential overflows.
+    Raises TypeError or ValueError for labels that do not fit.
+    """
+    _check_labels(y, labels)
+    shifted = y - y.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))   # N C
+    rows = np.arange(len(y))
+    return -np.mean(log_p[rows, labels]), (log_p, labels)
+
+
+def softmax_cross_entropy_backward(dloss, cache):
+    """dy = (softmax(y) - one_hot(labels)) / N · dloss; **exact** [CE-2]. dloss: a number. Returns dy: (N, C)."""
+    log_p, labels = cache
+    dy = np.exp(log_p)
+    dy[np.arange(len(dy)), labels] -= 1
+    return dloss * dy / len(dy)
+
+
+# --- as data for recipes -------------------------------------------------------------------------------------------
+
+
+class Loss(NamedTuple):
+    """A loss as recipes name it: forward(y, labels) -> loss, cache; backward(dloss, cache) -> dy."""
+
+    name: str
+    forward: Callable
+    backward: Callable
+
+
+SQUARED_HINGE = Loss("squared hinge", squared_hinge_forward, squared_hinge_backward)
+SOFTMAX_CROSS_ENTROPY = Loss("softmax cross-entropy", softmax_cross_entropy_forward, softmax_cross_entropy_backward)

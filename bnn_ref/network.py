@@ -1,0 +1,155 @@
+"""A network is data: an ordered tuple of small step descriptions. This module runs it, and nothing else composes.
+
+Forward keeps the caches, backward walks up them and returns gradients under full-path names ("fc1.w"), predict uses
+each step's test-time function. Parameters and running statistics are dicts of arrays that come and go.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Param:
+    """A trainable array of a step."""
+
+    name: str
+    shape: tuple
+    init: Callable                    # init(rng, shape) -> float64 array
+    binary: bool = False              # the real weight behind a binary one: clipped to [-1, 1], its rate scaled
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation in a network: its functions, and the arrays that they take besides the activation.
+
+    forward(x, *params, *running, *noise, *settings) -> out, cache, *new running
+    backward(dout, cache) -> dx, *dparams
+    predict(x, *params, *running, *settings) -> out
+    """
+
+    name: str
+    forward: Callable
+    backward: Callable
+    predict: Callable
+    params: tuple = ()                # Param, in the order of forward's arguments
+    running: tuple = ()               # (name, shape, first value) of running statistics
+    draw: Callable | None = None      # draw(rng, x, *params) -> the random argument of forward
+    settings: tuple = ()              # stride, pad, ...
+    surrogate: Callable | None = None  # of an estimator: surrogate(x, *params, *noise, *settings) -> what to freeze
+
+    def __repr__(self):
+        operation = self.forward.__name__.removesuffix("_forward")
+        shapes = [f"{p.name} {'×'.join(map(str, p.shape))}" for p in self.params]
+        settings = [str(value) for value in self.settings]
+        return "  ".join([f"{self.name:<8}{operation:<24}", *shapes, *settings]).rstrip()
+
+
+def describe(steps):
+    """The architecture as text: one line a step (name, operation, parameter shapes, settings)."""
+    return "\n".join(map(repr, steps))
+
+
+def param_specs(steps):
+    """{full-path name: Param} of all trainable arrays, in order. Raises ValueError if two steps share a name."""
+    specs = {f"{step.name}.{param.name}": param for step in steps for param in step.params}
+    if len({step.name for step in steps}) != len(steps):
+        raise ValueError(f"steps: expected distinct names, got {[step.name for step in steps]}")
+    return specs
+
+
+def init(steps, rng, dtype=np.float32):
+    """Initial parameters and running statistics: two dicts of arrays under full-path names."""
+    params = {name: spec.init(rng, spec.shape).astype(dtype) for name, spec in param_specs(steps).items()}
+    running = {f"{step.name}.{name}": np.full(shape, value, dtype)
+               for step in steps for name, shape, value in step.running}
+    return params, running
+
+
+def _arrays(step, params, running):
+    return ([params[f"{step.name}.{param.name}"] for param in step.params],
+            [running[f"{step.name}.{name}"] for name, _, _ in step.running])
+
+
+def as_tuple(gradients):
+    """A backward with one gradient returns it bare."""
+    return gradients if isinstance(gradients, tuple) else (gradients,)
+
+
+def forward(steps, params, running, x, rng):
+    """Training pass up the network.
+
+    x: the minibatch; rng: the Generator that steps with noise draw from. Returns (out, caches, new running
+    statistics); the dicts passed in stay as they are.
+    """
+    caches, running = [], dict(running)
+    for step in steps:
+        arrays, averages = _arrays(step, params, running)
+        noise = [] if step.draw is None else [step.draw(rng, x, *arrays)]
+        x, cache, *updated = step.forward(x, *arrays, *averages, *noise, *step.settings)
+        caches.append(cache)
+        running.update((f"{step.name}.{name}", new) for (name, _, _), new in zip(step.running, updated))
+    return x, caches, running
+
+
+def backward(steps, caches, dout):
+    """From the derivative of the loss with respect to the output, down to the input.
+
+    Returns (dx, {full-path name: gradient}).
+    """
+    grads = {}
+    for step, cache in zip(reversed(steps), reversed(caches)):
+        dout, *dparams = as_tuple(step.backward(dout, cache))
+        grads.update((f"{step.name}.{param.name}", dparam) for param, dparam in zip(step.params, dparams))
+    return dout, grads
+
+
+def predict(steps, params, running, x):
+    """Test-time pass: each step's own function for it. Returns the output."""
+    for step in steps:
+        arrays, averages = _arrays(step, params, running)
+        x = step.predict(x, *arrays, *averages, *step.settings)
+    return x
+
+
+def recompute_statistics(steps, params, running, batches):
+    """Running statistics for the network as it stands at test time.
+
+    Where test-time weights are not the training ones (BinaryConnect samples in training and uses the real weights
+    at test time), averages gathered in training belong to another network. As in that paper's first code: mean and
+    variance of every batch, plainly averaged, with all other steps in their test-time form.
+    batches: an iterable of minibatches. Returns new running statistics.
+    """
+    totals, count = dict.fromkeys(running, 0.0), 0
+    for x in batches:
+        for step in steps:
+            arrays, _ = _arrays(step, params, running)
+            if step.running:
+                # With alpha = 1 the "new running statistics" are those of this batch.
+                x, _, *batch = step.forward(x, *arrays, *_arrays(step, params, running)[1], *step.settings, 1.0)
+                for (name, _, _), value in zip(step.running, batch):
+                    totals[f"{step.name}.{name}"] = totals[f"{step.name}.{name}"] + value
+            else:
+                x = step.predict(x, *arrays, *step.settings)
+        count += 1
+    return {name: (total / count).astype(running[name].dtype) for name, total in totals.items()}
+
+
+def freeze(steps, params, running, x, rng):
+    """The network with each estimator replaced by its surrogate, and each pooling by its choice, at (params, x).
+
+    There the frozen network has the same value, and its exact derivative is what `backward` returns: so finite
+    differences can verify a whole binarized network. rng: seeded as in the forward pass to be verified.
+    """
+    frozen = []
+    for step in steps:
+        arrays, averages = _arrays(step, params, running)
+        noise = [] if step.draw is None else [step.draw(rng, x, *arrays)]
+        if step.surrogate is not None:
+            step_at_point = step.surrogate(x, *arrays, *noise, *step.settings)
+            frozen.append(replace(step, forward=step_at_point))
+        else:
+            frozen.append(step)
+        x = step.forward(x, *arrays, *averages, *noise, *step.settings)[0]
+    return tuple(frozen)

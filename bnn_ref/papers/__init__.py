@@ -1,0 +1,5 @@
+"""One module a paper: what its letters are called here, its algorithm, its recipes, its published errors."""
+
+from . import binaryconnect, bnn, float_baseline
+
+PAPERS = {"float": float_baseline, "binaryconnect": binaryconnect, "bnn": bnn}

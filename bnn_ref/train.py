@@ -1,0 +1,119 @@
+"""Training: minibatches, an epoch, the best epoch by validation error.
+
+Everything random in epoch e comes from one generator, seeded by (seed, e); so a run that goes on from a checkpoint
+does what it would have done, to the bit.
+"""
+
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from . import network, optim
+
+EVALUATION_BATCH = 250
+
+
+class TrainingError(ArithmeticError):
+    """The loss became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stands after an epoch; a checkpoint is this and nothing else."""
+
+    epoch: int
+    params: dict
+    running: dict                     # running statistics of batch normalization
+    optimizer: dict
+    best_params: dict                 # at the epoch of least validation error, the later one of equals
+    best_running: dict
+    best_epoch: int = 0
+    history: tuple = field(default=())  # one dict an epoch: epoch, lr, loss, valid_error (percent), seconds
+
+
+def start(net, recipe, seed):
+    """The state before the first epoch: parameters drawn from `seed`."""
+    params, running = network.init(net, np.random.default_rng([seed, 0]))
+    return State(0, params, running, recipe.optimizer.init(params), params, running)
+
+
+def scale_pixels(x):
+    """uint8 pixels to float32 in [-1, 1]: 2x/255 - 1, as the BNN authors do [DATA-1].
+
+    A multilayer perceptron with batch normalization does not see the scale or the mean of its input, so their
+    MNIST recipes that centre instead are the same up to rounding and ε.
+    """
+    return x.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def training_step(net, recipe, params, running, state, x, labels, rates, rng):
+    """One minibatch: forward, backward, update, clip [BC-A1] [BNN-A1].
+
+    x: (N, C, H, W) float; labels: (N,); rates: a learning rate for each parameter (`optim.learning_rates`);
+    rng: for the noise of the steps that draw. Returns (loss, params, running statistics, optimizer state).
+    """
+    y, caches, running = network.forward(net, params, running, x, rng)
+    loss, cache = recipe.loss.forward(y, labels)
+    _, grads = network.backward(net, caches, recipe.loss.backward(1.0, cache))
+    params, state = recipe.optimizer.step(params, grads, state, rates)
+    return loss, optim.clip_weights(params, binary_shapes(net)), running, state
+
+
+def binary_shapes(net):
+    """{full-path name: shape} of the real weights behind binary ones."""
+    return {name: spec.shape for name, spec in network.param_specs(net).items() if spec.binary}
+
+
+def batches(x, size):
+    """Split into batches of `size` in order; what remains is a smaller last one."""
+    return [x[i:i + size] for i in range(0, len(x), size)]
+
+
+def error_rate(net, params, running, x, labels):
+    """Percent of wrong answers at test time. x: (N, C, H, W) uint8; labels: (N,)."""
+    answers = [network.predict(net, params, running, scale_pixels(part)).argmax(axis=1)
+               for part in batches(x, EVALUATION_BATCH)]
+    return 100 * float(np.mean(np.concatenate(answers) != labels))
+
+
+def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: None):
+    """Go on from `state` to the recipe's last epoch; a generator that yields the new state after each.
+
+    data: a `data.Dataset`; tick is called after each minibatch. A minibatch is always full: what remains of a
+    shuffled epoch is left out, other pictures in each epoch. A training set smaller than a batch is one batch.
+    Raises TrainingError where the loss is not finite, naming epoch and step.
+    """
+    shapes = binary_shapes(net)
+    resample = any(step.draw is not None and step.params for step in net)
+    size = min(recipe.batch, len(data.train_x))
+    total = len(data.train_x) // size
+    for epoch in range(state.epoch + 1, recipe.epochs + 1):
+        began = time.perf_counter()
+        rng = np.random.default_rng([seed, epoch])
+        lr = optim.exponential_decay(*recipe.lr, epoch, recipe.epochs)
+        rates = optim.learning_rates(lr, shapes, state.params, recipe.optimizer.glorot_power)
+        params, running, optimizer = state.params, state.running, state.optimizer
+        order = rng.permutation(len(data.train_x))
+        loss_sum = 0.0
+        for done in range(1, total + 1):
+            chosen = order[(done - 1) * size:done * size]
+            loss, params, running, optimizer = training_step(
+                net, recipe, params, running, optimizer, scale_pixels(data.train_x[chosen]), data.train_y[chosen],
+                rates, rng)
+            if not np.isfinite(loss):
+                raise TrainingError(f"the loss is {loss} in epoch {epoch}, step {done} of {total}: "
+                                    "a smaller learning rate may help")
+            loss_sum += float(loss)
+            tick(epoch, done, total, loss_sum / done)
+        if resample:                  # weights were sampled: the averages belong to other weights than the test's
+            full = [part for part in batches(data.train_x, EVALUATION_BATCH) if len(part) == EVALUATION_BATCH]
+            running = network.recompute_statistics(net, params, running, map(scale_pixels, full or [data.train_x]))
+        valid_error = error_rate(net, params, running, data.valid_x, data.valid_y)
+        record = {"epoch": epoch, "lr": lr, "loss": loss_sum / total, "valid_error": valid_error,
+                  "seconds": time.perf_counter() - began}
+        state = replace(state, epoch=epoch, params=params, running=running, optimizer=optimizer,
+                        history=(*state.history, record))
+        if valid_error <= min(past["valid_error"] for past in state.history):
+            state = replace(state, best_params=params, best_running=running, best_epoch=epoch)
+        yield state
