@@ -79,6 +79,9 @@ def main(argv=None):
     except BrokenPipeError:                            # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except KeyboardInterrupt:
+        print("\nbnn-ref: stopped", file=sys.stderr)
+        return 130
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}")
@@ -93,95 +96,101 @@ def _fail(error):
 
 
 def _choose(options):
-    """What the options ask for, completed by defaults: the settings that a run records."""
+    """What the options ask for, completed by defaults: the settings that a run records (epochs may be None still)."""
     module = PAPERS[options.paper]
     source = options.data or "digits"
     if source.endswith(".npz"):
         source = str(Path(source).absolute())
     preset = options.preset or "quick"
-    known = source if source in data.NAMES else None
-    nets = [net for name, net, of in module.RECIPES if (name, of) == (known or "mnist", preset)]
+    known = source if source in data.NAMES else "mnist"        # own pictures take the nets of MNIST
+    nets = [net for name, net, of in module.RECIPES if (name, of) == (known, preset)]
     if not nets or (options.net and options.net not in nets):
-        offered = ", ".join(f"{name} {net} {of}" for name, net, of in module.RECIPES)
-        raise UsageError(f"{options.paper} has no recipe for {known or 'a file'} "
-                         f"{options.net + ' ' if options.net else ''}{preset}; it has: {offered}")
+        asked = " ".join(filter(None, [source, options.net, preset]))
+        offered = ", ".join(" ".join(key) for key in module.RECIPES)
+        raise UsageError(f"{options.paper} has no recipe for {asked}; it has: {offered}")
     if options.weights and options.weights not in module.WEIGHTS:
-        raise UsageError(f"--weights {options.weights}: {options.paper} has {' and '.join(module.WEIGHTS)} weights")
+        raise UsageError(f"--weights {options.weights}: {options.paper} has {' or '.join(module.WEIGHTS)} weights")
     return {"paper": options.paper, "data": source, "preset": preset, "net": options.net or nets[0],
             "weights": options.weights or module.WEIGHTS[0], "epochs": options.epochs, "seed": options.seed or 0}
 
 
-def _find_recipe(settings, examples):
-    """The recipe of these settings. Own pictures take the one of digits or MNIST, by their number."""
-    name = settings["data"]
+def _recipe_and_network(settings, shape, classes, examples):
+    """What the settings mean for data of this shape. Own pictures take the recipe of digits or MNIST, by number."""
+    module, name = PAPERS[settings["paper"]], settings["data"]
     if name not in data.NAMES:
         name = "mnist" if examples >= 10_000 or settings["preset"] == "paper" else "digits"
-    chosen = PAPERS[settings["paper"]].RECIPES[name, settings["net"], settings["preset"]]
-    return replace(chosen, epochs=settings["epochs"]) if settings["epochs"] else chosen
-
-
-def _make_network(settings, shape, classes, examples):
-    chosen = _find_recipe(settings, examples)
-    vocabulary = PAPERS[settings["paper"]].vocabulary(settings["weights"])
-    try:
-        return chosen, recipe.build(chosen, shape, classes, vocabulary)
-    except ValueError as error:
-        raise UsageError(error) from None
+    chosen = module.RECIPES[name, settings["net"], settings["preset"]]
+    if settings["epochs"] is not None:
+        chosen = replace(chosen, epochs=settings["epochs"])
+    return chosen, recipe.build(chosen, shape, classes, module.vocabulary(settings["weights"]))
 
 
 def _default_folder(settings):
-    name = Path(settings["data"]).stem
-    parts = [settings["paper"], settings["weights"], settings["net"], name, settings["preset"],
+    parts = [settings["paper"], settings["weights"], settings["net"], Path(settings["data"]).stem, settings["preset"],
              f"seed{settings['seed']}"]
     return Path("runs") / "-".join(parts)
 
 
-def _resume_settings(options, settings, record):
-    """The settings of the run on disk; refuses options that say otherwise."""
-    old = record["settings"]
-    given = {"paper": options.paper, "data": options.data and settings["data"], "preset": options.preset,
-             "net": options.net, "weights": options.weights, "epochs": options.epochs, "seed": options.seed}
-    for name, value in given.items():
-        if value is not None and value != old.get(name):
-            shown = record.get("recipe", {}).get("epochs") if name == "epochs" and old[name] is None else old.get(name)
-            if str(value) != str(shown):
-                raise runs.RunError(f"--resume: the run has {name} {shown}, not {value}; leave the option out, or "
-                                    "begin another run with --out")
-    return old
+def _settings_of(folder, record):
+    """The settings in a run's record, checked to be some that this program writes."""
+    settings = record["settings"]
+    known = settings.get("paper") in PAPERS and {"data", "preset", "net", "weights"} <= settings.keys()
+    if not known or not all(isinstance(settings.get(key), int) for key in ("epochs", "seed")):
+        raise runs.RunError(f"{folder}/run.json is damaged or of another version; begin another run with --out")
+    return settings
+
+
+def _refuse_other_settings(options, asked, settings):
+    """--resume: what was given on the command line must be what the run has; what was not is taken from it."""
+    for name in ("paper", "data", "preset", "net", "weights", "epochs", "seed"):
+        if getattr(options, name) is not None and asked[name] != settings[name]:
+            raise runs.RunError(f"--resume: the run has {name} {settings[name]}, not {asked[name]}; leave that out, "
+                                "or begin another run with --out")
 
 
 def _train(options):
     settings = _choose(options)
     folder = options.out or _default_folder(settings)
-    going_on = options.resume and runs.exists(folder)
-    if going_on:
-        record = runs.read(folder)
-        settings = _resume_settings(options, settings, record)
+    record = runs.read(folder) if options.resume and runs.exists(folder) else None
+    if record:
+        stored = _settings_of(folder, record)
+        _refuse_other_settings(options, settings, stored)
+        settings = stored
     dataset = data.load(settings["data"], options.data_dir)
-    chosen, net = _make_network(settings, dataset.shape, dataset.classes, len(dataset.train_x))
-    described = {"settings": settings, "recipe": chosen.as_text(), "fingerprint": dataset.fingerprint,
+    try:
+        chosen, net = _recipe_and_network(settings, dataset.shape, dataset.classes, len(dataset.train_x))
+    except ValueError as error:                        # pictures too small for the net
+        raise UsageError(error) from None
+    described = {"settings": {**settings, "epochs": chosen.epochs}, "recipe": chosen.as_text(),
                  "shape": list(dataset.shape), "classes": dataset.classes, "examples": len(dataset.train_x),
+                 "fingerprint": dataset.fingerprint,
                  "versions": {"bnn_ref": __version__, "numpy": np.__version__, "python": platform.python_version()}}
-    if going_on:
-        for name, what in (("fingerprint", "data"), ("recipe", "recipe"), ("shape", "data")):
+    if record:
+        for name, what in (("fingerprint", "data"), ("recipe", "recipe")):
             if record.get(name) != described[name]:
                 raise runs.RunError(f"{folder}: the {what} changed since this run began; begin another with --out")
-        if "test_error" in record:
-            print(f"{folder} is finished already")
-            return _report(folder, record)
     else:
-        runs.begin(folder, described)
-        record = runs.read(folder)
-    state = runs.load_checkpoint(folder, train.start(net, chosen, settings["seed"]))
-    again = f"bnn-ref train {settings['paper']} --out {shlex.quote(str(folder))} --resume" + (
-        f" --data-dir {shlex.quote(options.data_dir)}" if options.data_dir else "")
-    count = sum(int(np.prod(param.shape)) for step in net for param in step.params)
-    print(f"{settings['paper']} on {settings['data']}: {chosen.net}-{dataset.classes}, {count:,} parameters, "
-          f"{settings['weights']} weights, {len(dataset.train_x):,} training images -> {folder}", flush=True)
+        record = runs.begin(folder, described)
+    if "test_error" in record:
+        print(f"{folder} is finished already")
+        return _report(folder, record)
+    return _go_on(options, folder, record, net, chosen, dataset)
+
+
+def _go_on(options, folder, record, net, chosen, dataset):
+    """Train from the last checkpoint, or from the start, to the end; say how to go on if that is not reached."""
+    again = ["bnn-ref", "train", options.paper, "--out", str(folder), "--resume"]
+    again = shlex.join(again + (["--data-dir", options.data_dir] if options.data_dir else []))
+    seed = record["settings"]["seed"]
     try:
-        return _run_epochs(folder, record, net, chosen, dataset, state, settings["seed"])
+        state = runs.load_checkpoint(folder, train.start(net, chosen, seed))
+        count = sum(int(np.prod(param.shape)) for step in net for param in step.params)
+        print(f"{options.paper} on {record['settings']['data']}: {chosen.net}-{dataset.classes}FC, {count:,} "
+              f"parameters, {record['settings']['weights']} weights, {len(dataset.train_x):,} training images -> "
+              f"{folder}", flush=True)
+        return _run_epochs(folder, record, net, chosen, dataset, state, seed)
     except KeyboardInterrupt:
-        print(f"\nstopped; go on with: {again}", file=sys.stderr)
+        print(f"\nbnn-ref: stopped; go on with: {again}", file=sys.stderr)
         return 130
     except OSError as error:
         raise UsageError(f"{error.filename or folder}: {error.strerror}; the last saved epoch is safe, go on with: "
@@ -189,10 +198,12 @@ def _train(options):
 
 
 def _run_epochs(folder, record, net, chosen, dataset, state, seed):
-    from . import plots                                # Matplotlib takes a second: only for those who draw
+    """The epochs, each saved before it is shown, then the pictures and the test error at the best of them."""
+    from . import plots  # Matplotlib takes a second: only for those who draw
 
     progress = Progress(chosen.epochs, state.epoch)
-    for state in train.train(net, chosen, dataset, state, seed, progress.tick):
+    for new_state in train.train(net, chosen, dataset, state, seed, progress.tick):
+        state = new_state
         runs.save_checkpoint(folder, state)
         progress.epoch(state.history[-1], state.best_epoch)
     plots.save(plots.curves(state.history), folder / "curves.png")
@@ -202,8 +213,7 @@ def _run_epochs(folder, record, net, chosen, dataset, state, seed):
     test_error = train.error_rate(net, state.best_params, state.best_running, dataset.test_x, dataset.test_y)
     seconds = sum(epoch["seconds"] for epoch in state.history)
     result = {"test_error": test_error, "best_epoch": state.best_epoch, "seconds": seconds}
-    runs.finish(folder, record, state, result)
-    return _report(folder, runs.read(folder))
+    return _report(folder, runs.finish(folder, record, state, result))
 
 
 def _report(folder, record):
@@ -219,12 +229,12 @@ def _report(folder, record):
 
 def _evaluate(options):
     record = runs.read(options.folder)
-    settings = record["settings"]
+    settings = _settings_of(options.folder, record)
     try:
-        shape, classes, examples = tuple(record["shape"]), record["classes"], record["examples"]
-        _, net = _make_network(settings, shape, classes, examples)
-    except (KeyError, TypeError, AttributeError):
-        raise runs.RunError(f"{options.folder}/run.json is damaged or of another version") from None
+        shape, classes = tuple(record["shape"]), record["classes"]
+        _, net = _recipe_and_network(settings, shape, classes, record["examples"])
+    except (KeyError, TypeError, ValueError):
+        raise runs.RunError(f"{options.folder}/run.json is damaged or of another version; train again") from None
     params, running = runs.load_params(options.folder, net)
     dataset = data.load(options.data or settings["data"], options.data_dir)
     if dataset.shape != shape or dataset.classes > classes:
@@ -241,7 +251,7 @@ def _gradcheck(options):
     from . import derivatives
 
     failures = 0
-    print(f"{"operation":<32}{'its backward is':<44}{'checked':>8}{'worst error':>13}")
+    print(f"{'operation':<32}{'its backward is':<44}{'checked':>8}{'worst error':>13}")
     for case in derivatives.CASES:
         try:
             report = case.check()
@@ -258,9 +268,9 @@ def _papers(options):
         print(f"{name}: {module.TITLE}\n  {module.SOURCE}")
         print(f"  published test error: {'; '.join(f'{key} {value} %' for key, value in module.PUBLISHED.items())}")
         for (source, net, preset), chosen in module.RECIPES.items():
-            text = chosen.as_text()
-            print(f"  {source} {net} {preset}: {text['net']}, {text['epochs']} epochs of batch {text['batch']}, "
-                  f"{text['optimizer']} {text['lr']}")
+            first, last = chosen.lr
+            print(f"  {source} {net} {preset}: {chosen.net}, {chosen.epochs} epochs of batch {chosen.batch}, "
+                  f"{chosen.optimizer.name} {first:g} -> {last:g}")
         for row in measured.rows(name):
             print(f"  measured here: {row.summary()}")
         print()

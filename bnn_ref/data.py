@@ -23,17 +23,14 @@ from where).
 """
 
 import hashlib
-import math
 import os
 import sys
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.lib import format as npy
 
-from bnn_ref.atomic import atomic_write
+from .files import DamagedError, atomic_write, read_arrays
 
 NAMES = ("digits", "mnist", "cifar10", "svhn")
 SCRIPTS = ("mnist",)  # the names that data_scripts/<name>.py brings
@@ -161,35 +158,9 @@ def _absence(source, path, data_dir):
 def _read(path):
     """{key: array} of the file, not yet checked. Raises FileNotFoundError, DataError for a bad archive."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            missing = [key for key in REQUIRED if f"{key}.npy" not in names]
-            if missing:
-                found = ", ".join(name.removesuffix(".npy") for name in names[:8]) or "nothing"
-                raise DataError(f"{path}: {', '.join(missing)} missing, found {found}; {HELP}")
-            return {key: _read_array(archive, f"{key}.npy") for key in KEYS if f"{key}.npy" in names}
-    except (DataError, FileNotFoundError):
-        raise
-    except Exception as error:  # damage raises BadZipFile, zlib.error, EOFError, struct.error, OSError, ...
-        cause = f"{type(error).__name__}: {error}"
-        raise DataError(f"{path}: cannot be read as an .npz file ({cause}); make it again, {HELP}") from error
-
-
-def _read_array(archive, name):
-    """One array. np.load allocates what the header claims; here the header must first fit the real size."""
-    with archive.open(name) as member:
-        version = npy.read_magic(member)
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran_order, dtype = read_header(member)
-        if dtype.hasobject:
-            raise DataError(f"{archive.filename}: {name} holds pickled objects, which are never read; {HELP}")
-        claimed = member.tell() + math.prod(shape) * dtype.itemsize
-        stored = archive.getinfo(name).file_size
-        if claimed != stored:
-            raise DataError(f"{archive.filename}: {name} claims {claimed} bytes (shape {shape}, {dtype}) "
-                            f"but has {stored}; make the file again, {HELP}")
-        content = member.read()  # to the end, where zipfile compares the checksum
-    return np.array(np.ndarray(shape, dtype, content, order="F" if fortran_order else "C"), order="C")
+        return read_arrays(path, KEYS, REQUIRED)
+    except DamagedError as error:
+        raise DataError(f"{path}: {error}; make the file again, {HELP}") from error
 
 
 def _checked(where, arrays):

@@ -10,9 +10,9 @@ import numpy as np
 
 from . import network
 
-STEP = 1e-4         # distance of the sample points: the error of the formula is STEP⁴/30 · f⁽⁵⁾, far below the tolerance
+STEP = 1e-4           # distance of the sample points; the formula errs by STEP⁴/30 · f⁽⁵⁾, far below the tolerance
 NETWORK_STEP = 1e-6   # shorter: among thousands of units one is always close to a kink
-FLOOR = 1e-3        # derivatives smaller than this are compared as if they were this large
+FLOOR = 1e-3          # derivatives smaller than this are compared as if they were this large
 TOLERANCE = 1e-7
 
 
@@ -48,7 +48,7 @@ def numeric_gradient(f, arg, dout):
     gradient = np.empty_like(arg)
     for index in np.ndindex(arg.shape):
 
-        def along(h):
+        def along(h, index=index):
             moved = arg.copy()
             moved[index] += h
             return f(moved)

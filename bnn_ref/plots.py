@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from .atomic import atomic_write
+from .files import atomic_write
 
 
 def curves(history):

@@ -9,14 +9,11 @@ Every file is replaced in one piece or not at all. Nothing in them is ever unpic
 """
 
 import json
-import zipfile
-import zlib
-from pathlib import Path
 
 import numpy as np
 
 from . import network
-from .atomic import atomic_write
+from .files import DamagedError, atomic_write, read_arrays
 from .train import State
 
 FORMAT = 1
@@ -27,7 +24,8 @@ class RunError(ValueError):
     """A run folder that cannot be used as asked; the message is one line that says what to do."""
 
 
-def _read_json(folder):
+def read(folder):
+    """The record in run.json, checked to be one. Raises RunError."""
     path = folder / "run.json"
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
@@ -46,8 +44,9 @@ def _write_json(folder, run):
 
 
 def begin(folder, run):
-    """Make the folder and record in run.json what the run is; `run` needs "settings". Raises RunError, OSError.
+    """Make the folder and record in run.json what the run is; `run` needs "settings". Returns the record.
 
+    Raises RunError for a folder that is in use, OSError for one that cannot be made.
     A folder with anything in it is left alone, except remains of a start that was killed before run.json was whole.
     """
     if folder.exists():
@@ -59,12 +58,9 @@ def begin(folder, run):
         for path in remains:
             path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder, {"format": FORMAT, **run})
-
-
-def read(folder):
-    """The record in run.json, checked to be one. Raises RunError."""
-    return _read_json(Path(folder))
+    record = {"format": FORMAT, **run}
+    _write_json(folder, record)
+    return record
 
 
 def exists(folder):
@@ -82,12 +78,9 @@ def _save_arrays(path, arrays):
 
 def _load_arrays(path):
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError, AttributeError):
-        raise RunError(f"{path} is damaged; train again with another --out") from None
+        return read_arrays(path)
+    except DamagedError as error:
+        raise RunError(f"{path}: {error}; train again with another --out") from None
 
 
 def _check_arrays(path, arrays, expected):
@@ -141,9 +134,11 @@ def finish(folder, run, state, result):
     """Write params.npz, then complete run.json by `result`, then drop the checkpoint: in this order, so that a kill
     in between leaves a run that --resume finishes."""
     _save_arrays(folder / "params.npz", state.best_params | state.best_running)
-    _write_json(folder, {**run, **result, "history": state.history})
+    record = {**run, **result, "history": state.history}
+    _write_json(folder, record)
     for path in [folder / "checkpoint.npz", *folder.glob("*.part")]:
         path.unlink(missing_ok=True)
+    return record
 
 
 def load_params(folder, net):
