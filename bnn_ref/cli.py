@@ -116,28 +116,26 @@ def _choose(options):
 
 def _recipe_and_network(settings, shape, classes, examples):
     """What the settings mean for data of this shape. Own pictures take the recipe of digits or MNIST, by number."""
-    module, name = PAPERS[settings["paper"]], settings["data"]
+    name = settings["data"]
     if name not in data.NAMES:
         name = "mnist" if examples >= 10_000 or settings["preset"] == "paper" else "digits"
-    chosen = module.RECIPES[name, settings["net"], settings["preset"]]
+    try:
+        module = PAPERS[settings["paper"]]
+        chosen = module.RECIPES[name, settings["net"], settings["preset"]]
+    except KeyError as error:
+        raise runs.RunError(f"no recipe for {error}: the run is of another version; train again") from None
     if settings["epochs"] is not None:
         chosen = replace(chosen, epochs=settings["epochs"])
-    return chosen, recipe.build(chosen, shape, classes, module.vocabulary(settings["weights"]))
+    try:
+        return chosen, recipe.build(chosen, shape, classes, module.vocabulary(settings["weights"]))
+    except ValueError as error:                        # pictures too small for the net
+        raise UsageError(error) from None
 
 
 def _default_folder(settings):
     parts = [settings["paper"], settings["weights"], settings["net"], Path(settings["data"]).stem, settings["preset"],
              f"seed{settings['seed']}"]
     return Path("runs") / "-".join(parts)
-
-
-def _settings_of(folder, record):
-    """The settings in a run's record, checked to be some that this program writes."""
-    settings = record["settings"]
-    known = settings.get("paper") in PAPERS and {"data", "preset", "net", "weights"} <= settings.keys()
-    if not known or not all(isinstance(settings.get(key), int) for key in ("epochs", "seed")):
-        raise runs.RunError(f"{folder}/run.json is damaged or of another version; begin another run with --out")
-    return settings
 
 
 def _refuse_other_settings(options, asked, settings):
@@ -153,14 +151,10 @@ def _train(options):
     folder = options.out or _default_folder(settings)
     record = runs.read(folder) if options.resume and runs.exists(folder) else None
     if record:
-        stored = _settings_of(folder, record)
-        _refuse_other_settings(options, settings, stored)
-        settings = stored
+        _refuse_other_settings(options, settings, record["settings"])
+        settings = record["settings"]
     dataset = data.load(settings["data"], options.data_dir)
-    try:
-        chosen, net = _recipe_and_network(settings, dataset.shape, dataset.classes, len(dataset.train_x))
-    except ValueError as error:                        # pictures too small for the net
-        raise UsageError(error) from None
+    chosen, net = _recipe_and_network(settings, dataset.shape, dataset.classes, len(dataset.train_x))
     described = {"settings": {**settings, "epochs": chosen.epochs}, "recipe": chosen.as_text(),
                  "shape": list(dataset.shape), "classes": dataset.classes, "examples": len(dataset.train_x),
                  "fingerprint": dataset.fingerprint,
@@ -172,6 +166,7 @@ def _train(options):
     else:
         record = runs.begin(folder, described)
     if "test_error" in record:
+        runs.tidy(folder)
         print(f"{folder} is finished already")
         return _report(folder, record)
     return _go_on(options, folder, record, net, chosen, dataset)
@@ -229,12 +224,8 @@ def _report(folder, record):
 
 def _evaluate(options):
     record = runs.read(options.folder)
-    settings = _settings_of(options.folder, record)
-    try:
-        shape, classes = tuple(record["shape"]), record["classes"]
-        _, net = _recipe_and_network(settings, shape, classes, record["examples"])
-    except (KeyError, TypeError, ValueError):
-        raise runs.RunError(f"{options.folder}/run.json is damaged or of another version; train again") from None
+    settings, shape, classes = record["settings"], tuple(record["shape"]), record["classes"]
+    _, net = _recipe_and_network(settings, shape, classes, record["examples"])
     params, running = runs.load_params(options.folder, net)
     dataset = data.load(options.data or settings["data"], options.data_dir)
     if dataset.shape != shape or dataset.classes > classes:

@@ -4,6 +4,8 @@ im2col writes every patch of the padded image as a column; col2im, its adjoint, 
 from. With the pair, a convolution's derivative is the dense layer's.
 """
 
+import math
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -12,15 +14,14 @@ from .checks import check_float, check_shapes
 
 
 def _out_size(size, kernel, stride, pad):
+    if stride < 1 or pad < 0:
+        raise ValueError(f"stride, pad: expected stride >= 1 and pad >= 0, got {stride} and {pad}")
+    if kernel < 1:
+        raise ValueError(f"kernel: expected a side of at least 1, got {kernel}")
     out = (size + 2 * pad - kernel) // stride + 1
     if out < 1:
         raise ValueError(f"kernel: {kernel} is larger than the image side {size} with pad {pad}")
     return out
-
-
-def _check_geometry(stride, pad):
-    if stride < 1 or pad < 0:
-        raise ValueError(f"stride, pad: expected stride >= 1 and pad >= 0, got {stride} and {pad}")
 
 
 def im2col(x, kernel, stride, pad, pad_value):
@@ -30,7 +31,6 @@ def im2col(x, kernel, stride, pad, pad_value):
     Returns (N, C·KH·KW, OH·OW) with OH = (H + 2·pad - KH) // stride + 1, OW alike; rows past the last whole
     stride belong to no patch.
     """
-    _check_geometry(stride, pad)
     oh, ow = (_out_size(size, k, stride, pad) for size, k in zip(x.shape[2:], kernel))
     border = ((0, 0), (0, 0), (pad, pad), (pad, pad))
     padded = np.pad(x, border, constant_values=pad_value) if pad else x
@@ -150,7 +150,6 @@ def max_pool_forward(x, kernel, stride):
     out: (N, C, OH, OW) with OH = (H - kernel) // stride + 1. Raises ValueError where the kernel does not fit.
     """
     check_shapes(("x", x, "N C H W"))
-    _check_geometry(stride, 0)
     oh, ow = (_out_size(size, kernel, stride, 0) for size in x.shape[2:])
     out = np.full((*x.shape[:2], oh, ow), -np.inf, x.dtype)
     winner = np.zeros(out.shape, np.min_scalar_type(kernel**2))   # which entry of its window, in reading order
@@ -201,5 +200,9 @@ def flatten_forward(x):
 
 def flatten_backward(dout, cache):
     """dx = dout in its old shape; **exact**. dout: (N, C·H·W). Returns dx: (N, C, H, W)."""
-    check_shapes(("dout", dout, "N D"))
-    return dout.reshape(cache)
+    shape = cache
+    check_float("dout", dout)
+    flat = shape[0], math.prod(shape[1:])
+    if dout.shape != flat:
+        raise ValueError(f"dout: expected shape {flat}, got {dout.shape}")
+    return dout.reshape(shape)

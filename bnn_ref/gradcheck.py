@@ -150,6 +150,8 @@ def check_network(steps, params, running, x, labels, loss_forward, loss_backward
     if abs(loss(frozen, params, x)[0] - value) > 1e-9 * max(1, abs(value)):
         raise AssertionError("the frozen network does not have the network's loss at this point")
 
+    if grads.keys() != params.keys():
+        raise AssertionError(f"expected a gradient for each of {sorted(params)}, got {sorted(grads)}")
     rng = np.random.default_rng([seed, 1])
     checked, worst = 0, 0.0
     for name, gradient in [("x", dx), *grads.items()]:

@@ -16,8 +16,9 @@ def duration(seconds):
 class Progress:
     """Reports minibatches (on a terminal, a few times a second) and epochs (one lasting line each)."""
 
-    def __init__(self, epochs, done_epochs=0, stream=sys.stdout):
-        self.epochs, self.stream, self.live = epochs, stream, stream.isatty()
+    def __init__(self, epochs, done_epochs=0, stream=None):
+        self.epochs, self.stream = epochs, stream or sys.stdout
+        self.live = self.stream.isatty()
         self.began, self.done_before = time.monotonic(), done_epochs
         self.shown = 0.0
 
@@ -35,10 +36,10 @@ class Progress:
         fraction = record["epoch"] - self.done_before
         start = "\r\x1b[K" if self.live else ""
         star = "  best so far" if record["epoch"] == best_epoch else ""
-        left = self._left(fraction) if record["epoch"] < self.epochs else ""
+        left = "  " + self._left(fraction) if record["epoch"] < self.epochs else ""
         line = (f"{start}epoch {record['epoch']}/{self.epochs}  loss {record['loss']:.4f}  validation error "
-                f"{record['valid_error']:5.2f} %  {record['seconds']:.1f} s  {left}{star}")
-        self._write(line.rstrip(), end="\n")
+                f"{record['valid_error']:5.2f} %  {record['seconds']:.1f} s{left}{star}")
+        self._write(line, end="\n")
 
     def _left(self, fraction):
         spent = time.monotonic() - self.began

@@ -17,6 +17,8 @@ from .files import DamagedError, atomic_write, read_arrays
 from .train import State
 
 FORMAT = 1
+SETTINGS = {"paper": str, "data": str, "preset": str, "net": str, "weights": str, "epochs": int, "seed": int}
+RECORD = {"settings": dict, "recipe": dict, "shape": list, "classes": int, "examples": int, "fingerprint": str}
 ARRAY_FIELDS = ("params", "running", "best_params", "best_running")
 
 
@@ -24,18 +26,23 @@ class RunError(ValueError):
     """A run folder that cannot be used as asked; the message is one line that says what to do."""
 
 
+def _has(record, types):
+    return isinstance(record, dict) and all(isinstance(record.get(key), of) for key, of in types.items())
+
+
 def read(folder):
     """The record in run.json, checked to be one. Raises RunError."""
     path = folder / "run.json"
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RunError(f"{folder} is not a run folder: cannot read run.json ({error.strerror})") from None
     except ValueError:
-        raise RunError(f"{path} is damaged: expected JSON; train again with another --out") from None
-    if not isinstance(run, dict) or run.get("format") != FORMAT or not isinstance(run.get("settings"), dict):
-        raise RunError(f"{path} is not the record of a run of this program (format {FORMAT})")
-    return run
+        record = None
+    whole = _has(record, RECORD) and _has(record["settings"], SETTINGS) and record.get("format") == FORMAT
+    if not whole or [type(size) for size in record["shape"]] != [int, int, int]:
+        raise RunError(f"{path} is damaged or not by this version (format {FORMAT}); train again with another --out")
+    return record
 
 
 def _write_json(folder, run):
@@ -136,9 +143,14 @@ def finish(folder, run, state, result):
     _save_arrays(folder / "params.npz", state.best_params | state.best_running)
     record = {**run, **result, "history": state.history}
     _write_json(folder, record)
+    tidy(folder)
+    return record
+
+
+def tidy(folder):
+    """Remove what a finished run does not need, also where a kill came between its last two acts."""
     for path in [folder / "checkpoint.npz", *folder.glob("*.part")]:
         path.unlink(missing_ok=True)
-    return record
 
 
 def load_params(folder, net):

@@ -25,7 +25,7 @@ The paper prints the decay of η inside the loop over layers; meant, and done he
 
 from .. import steps
 from ..recipe import Recipe, Vocabulary
-from .float_baseline import CIFAR_NET, SVHN_NET
+from .float_baseline import CIFAR_NET, CIFAR_QUARTER, SVHN_NET
 
 TITLE = "Binarized Neural Networks: weights and activations constrained to +1 or -1 (BinaryNet)"
 SOURCE = "I. Hubara, M. Courbariaux, D. Soudry, R. El-Yaniv, Y. Bengio, NIPS 2016, arXiv 1602.02830"
@@ -34,11 +34,13 @@ WEIGHTS = ("deterministic",)
 
 # (data, kind of net, preset). `quick` was chosen on validation error; see the README for what it reaches.
 RECIPES = {
-    ("digits", "mlp", "quick"): Recipe("256FC-256FC", 60, 50, (3e-3, 3e-5)),
+    ("digits", "mlp", "quick"): Recipe("512FC-512FC-512FC", 60, 50, (3e-3, 3e-5), dropout=(0.1, 0.2)),
     ("digits", "convnet", "quick"): Recipe("32C3-32C3-MP2-64C3-MP2-128FC", 30, 50, (3e-3, 3e-5), pad_value=-1.0),
     ("mnist", "mlp", "quick"): Recipe("1024FC-1024FC-1024FC", 30, 100, (3e-3, 3e-6)),
     ("mnist", "convnet", "quick"): Recipe("32C3-MP2-64C3-MP2-256FC", 12, 100, (3e-3, 1e-5), pad_value=-1.0),
     ("mnist", "mlp", "paper"): Recipe("4096FC-4096FC-4096FC", 1000, 100, (3e-3, 3e-7), dropout=(0.2, 0.5)),
+    ("cifar10", "convnet", "quick"): Recipe(CIFAR_QUARTER, 10, 50, (1e-3, 1e-5), pad_value=-1.0),
+    ("svhn", "convnet", "quick"): Recipe(CIFAR_QUARTER, 2, 50, (1e-3, 1e-5), pad_value=-1.0),
     ("cifar10", "convnet", "paper"): Recipe(CIFAR_NET, 500, 50, (1e-3, 3e-7)),
     ("svhn", "convnet", "paper"): Recipe(SVHN_NET, 200, 50, (1e-3, 1e-6)),
 }
