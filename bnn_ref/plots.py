@@ -21,7 +21,8 @@ def curves(history):
     best = max(epoch for epoch, error in zip(epochs, errors) if error == min(errors))
     lines += right.plot(best, min(errors), "o", color="tab:orange", label=f"best: {min(errors):.2f} %, epoch {best}")
     right.set(ylabel="validation error (%)", ylim=(0, None))
-    left.legend(handles=lines)
+    left.xaxis.get_major_locator().set_params(integer=True)
+    figure.legend(handles=lines, loc="outside upper center", ncols=len(lines), frameon=False)
     return figure
 
 
