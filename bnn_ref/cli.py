@@ -123,7 +123,7 @@ def _recipe_and_network(settings, shape, classes, examples):
         module = PAPERS[settings["paper"]]
         chosen = module.RECIPES[name, settings["net"], settings["preset"]]
     except KeyError as error:
-        raise runs.RunError(f"no recipe for {error}: the run is of another version; train again with another --out") from None
+        raise runs.RunError(f"no recipe for {error}: a run of another version; train again with another --out") from None
     if settings["epochs"] is not None:
         chosen = replace(chosen, epochs=settings["epochs"])
     try:
@@ -263,6 +263,7 @@ def _papers(options):
             print(f"  {source} {net} {preset}: {chosen.net}, {chosen.epochs} epochs of batch {chosen.batch}, "
                   f"{chosen.optimizer.name} {first:g} -> {last:g}")
         for row in measured.rows(name):
-            print(f"  measured here: {row.summary()}")
+            print(f"  measured: {measured.summary(row)} after {row['epochs']} epochs, {measured.duration(row)}: "
+                  f"{row['command']}")
         print()
     return 0

@@ -444,7 +444,8 @@ def test_papers_names_every_recipe_and_measurement(capsys):
         for key in module.RECIPES:
             assert f"  {' '.join(key)}: " in printed
     for row in measured.rows():
-        assert f"measured here: {row.summary()}" in printed
+        assert f"measured: {measured.summary(row)}" in printed
+        assert row["command"] in printed
 
 
 def test_recipes_of_every_data_set_build():
