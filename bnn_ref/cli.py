@@ -123,7 +123,7 @@ def _recipe_and_network(settings, shape, classes, examples):
         module = PAPERS[settings["paper"]]
         chosen = module.RECIPES[name, settings["net"], settings["preset"]]
     except KeyError as error:
-        raise runs.RunError(f"no recipe for {error}: a run of another version; train again with another --out") from None
+        raise runs.RunError(f"no recipe for {error}: a run of another version; choose another --out") from None
     if settings["epochs"] is not None:
         chosen = replace(chosen, epochs=settings["epochs"])
     try:
