@@ -504,3 +504,24 @@ def test_progress_elsewhere_is_one_plain_line_an_epoch():
 @pytest.mark.parametrize(("seconds", "text"), [(9.4, "9s"), (125, "2m 05s"), (3725, "1h 02m")])
 def test_durations(seconds, text):
     assert progress.duration(seconds) == text
+
+
+# --- measured results ----------------------------------------------------------------------------------------------
+
+
+def test_a_row_of_results_comes_from_finished_runs(finished, tmp_path, monkeypatch, capsys):
+    assert cli.main([*FAST, "--seed", "1", "--out", "other"]) == 0
+    monkeypatch.setattr(measured, "FILE", tmp_path / "measured.json")
+    (tmp_path / "measured.json").write_text("[]")
+    measured.main([finished, "other"])
+    measured.main([finished, "other"])                                  # replaces the row, adds none
+    errors = [json.loads(Path(folder, "run.json").read_text())["test_error"] for folder in (finished, "other")]
+    (row,) = measured.rows("float")
+    assert measured.rows("bnn") == []
+    assert row["command"] == "bnn-ref train float --data digits --preset quick --net mlp"
+    assert (row["seeds"], row["test_errors"], row["epochs"]) == ([0, 1], pytest.approx(errors, abs=1e-4), 3)
+    assert f"mean {sum(errors) / 2:.2f} %" in measured.summary(row)
+    assert capsys.readouterr().out.endswith(measured.table() + "\n")
+    assert cli.main(["train", "float", "--epochs", "2", "--out", "short"]) == 0
+    with pytest.raises(runs.RunError, match="differ in the seed alone"):
+        measured.row_of([finished, Path("short")])
