@@ -116,9 +116,9 @@ def predict(steps, params, running, x):
 def recompute_statistics(steps, params, running, batches):
     """Running statistics for the network as it stands at test time.
 
-    Where test-time weights are not the training ones (BinaryConnect samples in training and uses the real weights
-    at test time), averages gathered in training belong to another network. As in that paper's first code: mean and
-    variance of every batch, plainly averaged, with all other steps in their test-time form.
+    Mean and variance of every batch, plainly averaged, with all other steps in their test-time form: as in
+    BinaryConnect's first code, which samples weights in training and uses the real ones at test time.
+
     batches: an iterable of minibatches. Returns new running statistics.
     """
     totals, count = dict.fromkeys(running, 0.0), 0

@@ -132,7 +132,7 @@ def test_seeds_matter_and_epochs_are_shuffled_differently():
         list(train.train(net, chosen, small_data(), train.start(net, chosen, 0), 0))
     finally:
         train.scale_pixels = original
-    epochs = [order for order in orders if len(order) == 60]
+    epochs = [order for order in orders if len(order) == 60][::2]          # each is followed by the statistics' own
     assert len(epochs) == 2
     assert not np.array_equal(*epochs)
     np.testing.assert_array_equal(np.sort(epochs[0]), np.sort(epochs[1]))
@@ -148,16 +148,23 @@ def test_the_best_epoch_is_the_later_of_equals(monkeypatch):
     assert not same(states[-1].best_params, states[3].params)
 
 
-def test_sampled_weights_take_their_statistics_anew():
+@pytest.mark.parametrize(("weights", "at_test_time"), [("stochastic", lambda w: w), ("deterministic", np.sign)])
+def test_statistics_are_those_of_the_weights_at_test_time(weights, at_test_time):
     data = small_data()
-    states = run("binaryconnect", "stochastic", data=data)[1]
-    params = states[-1].params
     rows = train.scale_pixels(data.train_x).reshape(60, 12)
-    np.testing.assert_allclose(states[-1].running["bn1.mean"], (rows @ params["fc1.w"]).mean(0), atol=1e-5)
-    np.testing.assert_allclose(states[-1].running["bn1.var"], (rows @ params["fc1.w"]).var(0), rtol=1e-4)
-    states = run("binaryconnect", "deterministic", data=data)[1]      # the running ones are left as they ran
-    signs = np.where(states[-1].params["fc1.w"] >= 0, 1, -1)
-    assert not np.allclose(states[-1].running["bn1.mean"], (rows @ signs).mean(0), atol=1e-3)
+    for state in run("binaryconnect", weights, data=data)[1]:
+        s = rows @ at_test_time(state.params["fc1.w"])
+        np.testing.assert_allclose(state.running["bn1.mean"], s.mean(0), atol=1e-5)
+        np.testing.assert_allclose(state.running["bn1.var"], s.var(0), rtol=1e-4)
+
+
+def test_statistics_average_over_full_batches_of_shuffled_pictures(monkeypatch):
+    monkeypatch.setattr(train, "EVALUATION_BATCH", 20)
+    monkeypatch.setattr(train, "STATISTICS_IMAGES", 50)
+    x = np.arange(60, dtype=np.uint8).reshape(60, 1, 1, 1)
+    parts = list(train._statistics_batches(x, np.arange(60)[::-1]))
+    np.testing.assert_array_equal(np.concatenate(parts), train.scale_pixels(x[::-1][:40]))
+    assert [len(part) for part in parts] == [20, 20]
 
 
 def test_error_rate_counts_wrong_answers():

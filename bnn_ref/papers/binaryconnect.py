@@ -16,8 +16,8 @@ Algorithm 1, one minibatch (`train.training_step`) [BC-A1]:
 3. ∂C/∂w_b and ∂C/∂b from ∂C/∂a_k and a_{k-1}: the `dw` of `binary_dense_backward`, `binary_conv_backward`
 4. w ← clip(w - η ∂C/∂w_b, -1, 1): `optim.*_step`, then `optim.clip_weights`
 
-At test time deterministic networks keep sign(w); stochastic ones use the real w, with the statistics of batch
-normalization taken anew for them (`network.recompute_statistics`), as in the code that gave the paper's numbers.
+At test time deterministic networks keep sign(w); stochastic ones use the real w. The statistics of batch
+normalization are taken anew for them (`network.recompute_statistics`), as in the code that gave the paper's numbers.
 The paper's bias is the beta of batch normalization, which follows every product.
 """
 

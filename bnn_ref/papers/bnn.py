@@ -20,7 +20,8 @@ Algorithm 1, one minibatch (`train.training_step`) [BNN-A1]:
 3. W_k ← clip(Update(W_k, γ_k η, g_{W_k^b}), -1, 1), θ_k ← Update(θ_k, η, g_{θ_k}): `optim.*_step`,
    `optim.clip_weights`
 
-The paper prints the decay of η inside the loop over layers; meant, and done here, is once an epoch.
+The statistics of batch normalization for test time are taken anew after each epoch (`train.train` says why); the
+authors' code keeps moving averages. The paper prints the decay of η inside the loop over layers; meant, and done here, is once an epoch.
 """
 
 from .. import steps
@@ -37,7 +38,7 @@ RECIPES = {
     ("digits", "mlp", "quick"): Recipe("512FC-512FC-512FC", 60, 50, (3e-3, 3e-5), dropout=(0.1, 0.2)),
     ("digits", "convnet", "quick"): Recipe("32C3-32C3-MP2-64C3-MP2-128FC", 30, 50, (3e-3, 3e-5), pad_value=-1.0),
     ("mnist", "mlp", "quick"): Recipe("1024FC-1024FC-1024FC", 32, 100, (3e-3, 3e-6)),
-    ("mnist", "convnet", "quick"): Recipe("32C3-MP2-64C3-MP2-256FC", 14, 100, (3e-3, 1e-5), pad_value=-1.0),
+    ("mnist", "convnet", "quick"): Recipe("32C3-MP2-64C3-MP2-512FC", 12, 100, (3e-3, 1e-5), pad_value=-1.0),
     ("mnist", "mlp", "paper"): Recipe("4096FC-4096FC-4096FC", 1000, 100, (3e-3, 3e-7), dropout=(0.2, 0.5)),
     ("cifar10", "convnet", "quick"): Recipe(CIFAR_QUARTER, 10, 50, (1e-3, 1e-5), pad_value=-1.0),
     ("svhn", "convnet", "quick"): Recipe(CIFAR_QUARTER, 2, 50, (1e-3, 1e-5), pad_value=-1.0),
