@@ -53,7 +53,8 @@ def test_the_network_shown_is_the_default_one():
 
 def test_the_check_shown_says_what_is_shown():
     code = next(block for block in blocks("python") if "scale_forward" in block)
-    message = next(block for block in blocks("") if block.startswith("AssertionError: ")).removeprefix("AssertionError: ")
+    message = next(block for block in blocks("") if block.startswith("AssertionError: "))
+    message = message.removeprefix("AssertionError: ")
     with pytest.raises(AssertionError) as error:
         exec(code, {})
     numbers = re.compile(r"-?\d+\.\d+")

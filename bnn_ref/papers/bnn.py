@@ -21,7 +21,8 @@ Algorithm 1, one minibatch (`train.training_step`) [BNN-A1]:
    `optim.clip_weights`
 
 The statistics of batch normalization for test time are taken anew after each epoch (`train.train` says why); the
-authors' code keeps moving averages. The paper prints the decay of η inside the loop over layers; meant, and done here, is once an epoch.
+authors' code keeps moving averages. The paper prints the decay of η inside the loop over layers; meant, and done here,
+is once an epoch.
 """
 
 from .. import steps
