@@ -108,10 +108,11 @@ def _choose(options):
         asked = " ".join(filter(None, [source, options.net, preset]))
         offered = ", ".join(" ".join(key) for key in module.RECIPES)
         raise UsageError(f"{options.paper} has no recipe for {asked}; it has: {offered}")
-    if options.weights and options.weights not in module.WEIGHTS:
-        raise UsageError(f"--weights {options.weights}: {options.paper} has {' or '.join(module.WEIGHTS)} weights")
+    kinds = list(module.VOCABULARIES)
+    if options.weights and options.weights not in kinds:
+        raise UsageError(f"--weights {options.weights}: {options.paper} has {' or '.join(kinds)} weights")
     return {"paper": options.paper, "data": source, "preset": preset, "net": options.net or nets[0],
-            "weights": options.weights or module.WEIGHTS[0], "epochs": options.epochs, "seed": options.seed or 0}
+            "weights": options.weights or kinds[0], "epochs": options.epochs, "seed": options.seed or 0}
 
 
 def _recipe_and_network(settings, shape, classes, examples):
@@ -122,12 +123,13 @@ def _recipe_and_network(settings, shape, classes, examples):
     try:
         module = PAPERS[settings["paper"]]
         chosen = module.RECIPES[name, settings["net"], settings["preset"]]
+        vocabulary = module.VOCABULARIES[settings["weights"]]
     except KeyError as error:
         raise runs.RunError(f"no recipe for {error}: a run of another version; choose another --out") from None
     if settings["epochs"] is not None:
         chosen = replace(chosen, epochs=settings["epochs"])
     try:
-        return chosen, recipe.build(chosen, shape, classes, module.vocabulary(settings["weights"]))
+        return chosen, recipe.build(chosen, shape, classes, vocabulary)
     except ValueError as error:                        # pictures too small for the net
         raise UsageError(error) from None
 

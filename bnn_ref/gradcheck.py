@@ -70,7 +70,7 @@ def check_op(forward, backward, *args, surrogate=None, seed=0, tolerance=TOLERAN
     of the worst coordinate, or what else is wrong: a gradient of the wrong shape, an argument that was changed.
     Raises TypeError for arguments that are not float64.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 1])               # not the stream that the caller's arguments came from
     before = [arg.copy() if isinstance(arg, np.ndarray) else arg for arg in args]
     out, cache = forward(*args)[:2]
     dout = rng.standard_normal(np.shape(out))
@@ -154,7 +154,7 @@ def check_network(steps, params, running, x, labels, loss_forward, loss_backward
         raise AssertionError(f"expected a gradient for each of {sorted(params)}, got {sorted(grads)}")
     rng = np.random.default_rng([seed, 1])
     checked, worst = 0, 0.0
-    for name, gradient in [("x", dx), *grads.items()]:
+    for name, gradient in [*grads.items(), ("x", dx)]:   # from the loss down: the first wrong one is next to the bug
         array = x if name == "x" else params[name]
         if gradient.shape != array.shape:
             raise AssertionError(f"{name}: expected a gradient of shape {array.shape}, got {gradient.shape}")

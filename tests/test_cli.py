@@ -86,7 +86,7 @@ def test_the_test_error_is_that_of_the_stored_network(finished):
     record = json.loads((finished / "run.json").read_text())
     digits = data.load("digits")
     chosen = PAPERS["float"].RECIPES["digits", "mlp", "quick"]
-    net = recipe.build(chosen, digits.shape, digits.classes, PAPERS["float"].vocabulary("real"))
+    net = recipe.build(chosen, digits.shape, digits.classes, PAPERS["float"].VOCABULARIES["real"])
     params, running = runs.load_params(finished, net)
     assert record["test_error"] == training.error_rate(net, params, running, digits.test_x, digits.test_y) < 20
 
@@ -454,8 +454,8 @@ def test_recipes_of_every_data_set_build():
         presets = {(name, preset) for name, _, preset in module.RECIPES}
         assert {(name, "quick") for name in shapes} | {(name, "paper") for name in list(shapes)[1:]} == presets
         for (name, _, _), chosen in module.RECIPES.items():
-            for weights in module.WEIGHTS:
-                assert recipe.build(chosen, shapes[name], 10, module.vocabulary(weights))
+            for weights in module.VOCABULARIES:
+                assert recipe.build(chosen, shapes[name], 10, module.VOCABULARIES[weights])
 
 
 def test_help_and_version(capsys):

@@ -44,7 +44,7 @@ def test_every_command_shown_parses():
 
 def test_the_network_shown_is_the_default_one():
     printed = network.describe(recipe.build(bnn.RECIPES["digits", "mlp", "quick"], (1, 8, 8), 10,
-                                            bnn.vocabulary("deterministic")))
+                                            bnn.VOCABULARIES["deterministic"]))
     shown = next(block for block in blocks("python") if block.startswith(">>>"))
     lines = [line.rstrip() for line in shown.splitlines() if not line.startswith(">>>")]
     assert lines[-1] == "..."

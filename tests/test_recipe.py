@@ -12,7 +12,7 @@ def names(net):
 
 
 def built(net, shape=(1, 8, 8), paper="bnn", weights="deterministic", **changes):
-    return recipe.build(recipe.Recipe(net, 1, 1, (1, 1), **changes), shape, 10, PAPERS[paper].vocabulary(weights))
+    return recipe.build(recipe.Recipe(net, 1, 1, (1, 1), **changes), shape, 10, PAPERS[paper].VOCABULARIES[weights])
 
 
 def test_an_mlp_is_flat_product_normalization_activation():

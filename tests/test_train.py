@@ -85,7 +85,7 @@ def test_batches():
 def run(paper="bnn", weights=None, seed=0, data=None, state=None, **changes):
     chosen = replace(recipe.Recipe("8FC", 4, 16, (0.01, 0.001)), **changes)
     module = PAPERS[paper]
-    net = recipe.build(chosen, (1, 4, 3), 2, module.vocabulary(weights or module.WEIGHTS[0]))
+    net = recipe.build(chosen, (1, 4, 3), 2, module.VOCABULARIES[weights or next(iter(module.VOCABULARIES))])
     return net, list(train.train(net, chosen, data or small_data(), state or train.start(net, chosen, seed), seed))
 
 
@@ -124,7 +124,7 @@ def test_going_on_from_any_epoch_is_the_same_run():
 def test_seeds_matter_and_epochs_are_shuffled_differently():
     assert not same(run(seed=0)[1][-1].params, run(seed=1)[1][-1].params)
     chosen = recipe.Recipe("8FC", 2, 60, (1e-30, 1e-30))           # nothing moves: only the order could
-    net = recipe.build(chosen, (1, 4, 3), 2, PAPERS["bnn"].vocabulary("deterministic"))
+    net = recipe.build(chosen, (1, 4, 3), 2, PAPERS["bnn"].VOCABULARIES["deterministic"])
     orders = []
     original = train.scale_pixels
     train.scale_pixels = lambda x: orders.append(x[:, 0, 0, 0].copy()) or original(x)

@@ -32,9 +32,14 @@ PUBLISHED = {                                                                # t
     "cifar10": "8.27 (stochastic), 9.90 (deterministic)",
     "svhn": "2.15 (stochastic), 2.30 (deterministic)",
 }
-WEIGHTS = ("stochastic", "deterministic")
 
-# (data, kind of net, preset). `quick` was chosen on validation error; see the README for what it reaches.
+# By the kind of weights.
+VOCABULARIES = {
+    "stochastic": Vocabulary(steps.stochastic_binary_dense_step, steps.stochastic_binary_conv_step, steps.relu_step),
+    "deterministic": Vocabulary(steps.binary_dense_step, steps.binary_conv_step, steps.relu_step),
+}
+
+# By (data, kind of net, preset). `quick` was chosen on validation error; see the README for what it reaches.
 RECIPES = {
     ("digits", "mlp", "quick"): Recipe("256FC-256FC", 40, 50, (3e-3, 3e-5)),
     ("digits", "convnet", "quick"): Recipe("32C3-32C3-MP2-64C3-MP2-128FC", 40, 50, (3e-3, 3e-5), pad_value=-1.0),
@@ -49,10 +54,3 @@ RECIPES = {
     ("cifar10", "convnet", "paper"): Recipe(CIFAR_NET, 500, 50, (3e-3, 2e-6)),
     ("svhn", "convnet", "paper"): Recipe(SVHN_NET, 200, 50, (1e-2, 3e-6)),
 }
-
-
-def vocabulary(weights):
-    """Products with binary weights of the given kind, and rectifiers."""
-    if weights == "deterministic":
-        return Vocabulary(steps.binary_dense_step, steps.binary_conv_step, steps.relu_step)
-    return Vocabulary(steps.stochastic_binary_dense_step, steps.stochastic_binary_conv_step, steps.relu_step)

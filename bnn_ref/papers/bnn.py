@@ -32,9 +32,11 @@ from .float_baseline import CIFAR_NET, CIFAR_QUARTER, SVHN_NET
 TITLE = "Binarized Neural Networks: weights and activations constrained to +1 or -1 (BinaryNet)"
 SOURCE = "I. Hubara, M. Courbariaux, D. Soudry, R. El-Yaniv, Y. Bengio, NIPS 2016, arXiv 1602.02830"
 PUBLISHED = {"mnist": "0.96", "cifar10": "11.40", "svhn": "2.80"}            # test error, percent (Table 1, Theano)
-WEIGHTS = ("deterministic",)
 
-# (data, kind of net, preset). `quick` was chosen on validation error; see the README for what it reaches.
+# By the kind of weights.
+VOCABULARIES = {"deterministic": Vocabulary(steps.binary_dense_step, steps.binary_conv_step, steps.sign_step)}
+
+# By (data, kind of net, preset). `quick` was chosen on validation error; see the README for what it reaches.
 RECIPES = {
     ("digits", "mlp", "quick"): Recipe("512FC-512FC-512FC", 60, 50, (3e-3, 3e-5), dropout=(0.1, 0.2)),
     ("digits", "convnet", "quick"): Recipe("32C3-32C3-MP2-64C3-MP2-128FC", 30, 50, (3e-3, 3e-5), pad_value=-1.0),
@@ -46,8 +48,3 @@ RECIPES = {
     ("cifar10", "convnet", "paper"): Recipe(CIFAR_NET, 500, 50, (1e-3, 3e-7)),
     ("svhn", "convnet", "paper"): Recipe(SVHN_NET, 200, 50, (1e-3, 1e-6)),
 }
-
-
-def vocabulary(weights):
-    """Products with sign(w), and sign."""
-    return Vocabulary(steps.binary_dense_step, steps.binary_conv_step, steps.sign_step)

@@ -10,13 +10,14 @@ TITLE = "full precision, no regularizer (the baseline row of the papers' tables)
 SOURCE = "M. Courbariaux, Y. Bengio, J.-P. David, BinaryConnect, NIPS 2015, arXiv 1511.00363, Table 2"
 PUBLISHED = {"mnist": "1.30 ± 0.04", "cifar10": "10.64", "svhn": "2.44"}     # test error, percent
 
-WEIGHTS = ("real",)
-
 CIFAR_NET = "128C3-128C3-MP2-256C3-256C3-MP2-512C3-512C3-MP2-1024FC-1024FC"
 CIFAR_QUARTER = "32C3-32C3-MP2-64C3-64C3-MP2-128C3-128C3-MP2-256FC-256FC"   # a quarter of the units
 SVHN_NET = "64C3-64C3-MP2-128C3-128C3-MP2-256C3-256C3-MP2-1024FC-1024FC"
 
-# (data, kind of net, preset). `quick` was chosen on validation error; see the README for what it reaches.
+# By the kind of weights.
+VOCABULARIES = {"real": Vocabulary(steps.dense_step, steps.conv_step, steps.relu_step)}
+
+# By (data, kind of net, preset). `quick` was chosen on validation error; see the README for what it reaches.
 RECIPES = {
     ("digits", "mlp", "quick"): Recipe("256FC-256FC", 40, 50, (3e-3, 3e-5)),
     ("digits", "convnet", "quick"): Recipe("32C3-32C3-MP2-64C3-MP2-128FC", 20, 50, (3e-3, 3e-5), pad_value=-1.0),
@@ -29,8 +30,3 @@ RECIPES = {
     ("cifar10", "convnet", "paper"): Recipe(CIFAR_NET, 500, 50, (3e-3, 2e-6)),
     ("svhn", "convnet", "paper"): Recipe(SVHN_NET, 200, 50, (1e-2, 3e-6)),
 }
-
-
-def vocabulary(weights):
-    """Real products and rectifiers."""
-    return Vocabulary(steps.dense_step, steps.conv_step, steps.relu_step)
