@@ -322,7 +322,7 @@ def test_a_folder_in_use_is_left_alone(finished, capsys):
     assert "choose another --out" in refused(capsys, *FAST, "--out", finished)
     Path("file").write_text("")
     assert "file is a file" in refused(capsys, *FAST, "--out", "file")
-    assert "file/run: Not a directory" in refused(capsys, *FAST, "--out", "file/run")
+    assert re.search(r"error: file.run: ", refused(capsys, *FAST, "--out", "file/run"))
 
 
 def test_an_empty_folder_is_as_good_as_none():
@@ -405,6 +405,7 @@ def test_a_damaged_checkpoint(damage, monkeypatch, capsys):
     assert "checkpoint.npz" in refused(capsys, *FAST, "--out", "run", "--resume")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no head")
 def test_output_that_nobody_reads():
     reader = subprocess.run(f'"{sys.executable}" -m bnn_ref papers | head -n 1', shell=True, cwd=ROOT, text=True,
                             capture_output=True)

@@ -1,5 +1,6 @@
 """What the README shows is what happens."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -84,8 +85,8 @@ def test_the_style_is_kept():
 
 def test_the_installed_program_runs_outside_of_the_repository(tmp_path):
     """What the wheel lacks would be missed here: the data set, the measured results, the entry point."""
-    run = subprocess.run([sys.executable, "-P" if sys.version_info >= (3, 11) else "-B", "-c",
-                          "from bnn_ref import cli, data; data.load('digits'); cli.main(['papers'])"],
-                         cwd=tmp_path, capture_output=True, text=True)
+    code = "from bnn_ref import cli, data; data.load('digits'); cli.main(['papers'])"
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8",
+                         env={**os.environ, "PYTHONIOENCODING": "utf-8"})
     assert run.returncode == 0, f"bnn_ref is not installed here (pip install .): {run.stderr}"
     assert "float: " in run.stdout
