@@ -119,7 +119,7 @@ def recompute_statistics(steps, params, running, batches):
     Mean and variance of every batch, plainly averaged, with all other steps in their test-time form: as in
     BinaryConnect's first code, which samples weights in training and uses the real ones at test time.
 
-    batches: an iterable of minibatches. Returns new running statistics.
+    batches: an iterable of minibatches, one at least. Returns new running statistics. Raises ValueError for none.
     """
     totals, count = dict.fromkeys(running, 0.0), 0
     for x in batches:
@@ -133,6 +133,8 @@ def recompute_statistics(steps, params, running, batches):
             else:
                 x = step.predict(x, *arrays, *step.settings)
         count += 1
+    if not count:
+        raise ValueError("batches: expected at least one minibatch, got none")
     return {name: (total / count).astype(running[name].dtype) for name, total in totals.items()}
 
 

@@ -322,7 +322,7 @@ def test_a_folder_in_use_is_left_alone(finished, capsys):
     assert "choose another --out" in refused(capsys, *FAST, "--out", finished)
     Path("file").write_text("")
     assert "file is a file" in refused(capsys, *FAST, "--out", "file")
-    assert re.search(r"error: file.run: ", refused(capsys, *FAST, "--out", "file/run"))
+    assert "error: file" in refused(capsys, *FAST, "--out", "file/run")
 
 
 def test_an_empty_folder_is_as_good_as_none():

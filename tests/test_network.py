@@ -260,3 +260,8 @@ def test_surrogates_are_taken_at_the_point_with_its_arrays_noise_and_settings():
     frozen = network.freeze(net, {"two.w": "w"}, {"two.mean": "m"}, "x", "rng")
     assert seen == [("x>one", "w", ("rng", "x>one", "w"), 5, 6)]
     assert frozen[0] is net[0] and frozen[1].forward == "frozen"
+
+
+def test_statistics_of_no_batches_are_refused():
+    with pytest.raises(ValueError, match=r"^batches: expected at least one minibatch, got none$"):
+        network.recompute_statistics((steps.batchnorm_step("bn", 2),), {}, {}, [])
