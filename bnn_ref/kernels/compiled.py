@@ -1,0 +1,105 @@
+"""Numba, where there is Numba: one decorator for every CPU kernel, and threads that survive what users do.
+
+Kernels release the GIL and are cached on disk. Threads are Python's own, not Numba's: Numba's layers abort the process
+when it forks after a parallel call (OpenMP) or when two threads call at once (workqueue).
+"""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+try:
+    import numba
+except ImportError:                   # WebAssembly has none: kernels run as plain Python, and NumPy's rung is the best
+    numba = None
+
+COMPILED = numba is not None and not numba.config.DISABLE_JIT
+
+
+def jit(function):
+    """Compile for the CPU, without the GIL, cached on disk; where no cache can be written, compile in each process.
+
+    Without Numba, or with NUMBA_DISABLE_JIT=1, the function stays plain Python, to be stepped through.
+    """
+    if numba is None:
+        return function
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:              # "no locator available": neither beside the source nor in the user's cache
+        return numba.njit(**options)(function)
+
+
+def popcount(word):
+    """How many bits of a uint64 are 1; in a kernel it is LLVM's ctpop, since Numba has no np.bitwise_count."""
+    return int(np.bitwise_count(word))
+
+
+if COMPILED:
+    from numba.extending import intrinsic, overload
+
+    @intrinsic
+    def _ctpop(typing, word):
+        return numba.int64(numba.uint64), lambda context, builder, signature, args: builder.ctpop(args[0])
+
+    @overload(popcount)
+    def _popcount(word):
+        return lambda word: _ctpop(word)
+
+
+# --- threads -------------------------------------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_pool = None
+_count = None
+
+
+def threads():
+    """How many threads kernels use: what `set_threads` said, else BNN_REF_THREADS, else the cores of this process."""
+    if _count is not None:
+        return _count
+    text = os.environ.get("BNN_REF_THREADS", "")
+    if text and not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ValueError(f"BNN_REF_THREADS: expected a whole number from 1 up, got {text!r}")
+    if text:
+        return int(text)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_threads(count):
+    """Use that many threads from now on; None: as at first. Raises ValueError below 1."""
+    global _count
+    if count is not None and count < 1:
+        raise ValueError(f"count: expected at least 1 thread, got {count}")
+    _count = count
+
+
+def _forget():
+    """In a forked child the pool's threads are gone, and the lock may have been held."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def parallel_for(work, size, least):
+    """work(start, stop) over range(size), in pieces of at least `least`, on several threads; returns when all is done.
+
+    An exception in any piece is raised here.
+    """
+    global _pool
+    count = threads()
+    pieces = min(4 * count, size // max(1, least))
+    if count == 1 or pieces < 2:
+        return work(0, size)
+    with _lock:
+        if _pool is None or _pool._max_workers != count:
+            _pool = ThreadPoolExecutor(count, thread_name_prefix="bnn_ref")
+        pool = _pool
+    edges = [size * piece // pieces for piece in range(pieces + 1)]
+    for future in [pool.submit(work, start, stop) for start, stop in zip(edges, edges[1:])]:
+        future.result()

@@ -1,0 +1,114 @@
+"""The ladder: one operation, the product of rows of ±1 packed as bits, from its definition to the fastest kernels.
+
+Tests, timings, the README's table and the lesson all read LADDER. Every rung takes (a, b, k) and returns the same
+integers; a rung's module is imported when it is first asked for, so that CUDA concerns those alone who use it.
+"""
+
+import importlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import bits, compiled, panels
+
+
+class Unavailable(ValueError):
+    """A rung that this machine cannot run; the message is one line that says what it needs."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A way to compute xnor_matmul. rung(a, b, k) checks the operands and runs it."""
+
+    name: str
+    module: str                       # of this package, and its function of the rung's name
+    change: str                       # against the rung before, in a line
+    reads: str                        # words read per output, of `words` in a row
+    xors: str                         # XORs per output
+    popcounts: str                    # popcounts per output
+
+    @property
+    def function(self):
+        """The rung itself, for operands that have been checked. Raises Unavailable where it cannot run."""
+        missing = self.missing()
+        if missing:
+            raise Unavailable(f"rung {self.name}: {missing}")
+        return getattr(self._module(), self.name)
+
+    def _module(self):
+        return importlib.import_module(f".{self.module}", __package__)
+
+    def missing(self):
+        """What the rung needs that this machine lacks, in one line; None where it can run."""
+        if self.module == "cuda":
+            return self._module().missing(self.name)
+        return None
+
+    def __call__(self, a, b, k):
+        check_operands(a, b, k)
+        return self.function(a, b, k)
+
+
+LADDER = (
+    Rung("definition", "reference", "products of ±1, as floats", "2·words, as 128·words floats", "0", "0"),
+    Rung("identity", "reference", "64 entries are a word: XOR and popcount, in NumPy", "2·words", "words", "words"),
+    Rung("loops", "loops", "compiled loops: nothing in between is stored", "2·words", "words", "words"),
+    Rung("tiles", "loops", "2 × 4 outputs at a time: a word read serves several", "3/4·words", "words", "words"),
+    Rung("lanes", "panels", "explicit vectors over panels of b, 4 × 4 of them in registers", "9/32·words", "words",
+         "words"),
+    Rung("carry_save", "panels", "words are added as bits; only carries are counted", "17/32·words", "words",
+         "words/2"),
+    Rung("blocks", "panels", "blocks that stay in the caches; threads", "17/32·words", "words", "words/2"),
+    Rung("rows", "panels", "for a few rows of a: b as it lies, lanes along the words", "2·words", "words", "words"),
+)
+
+
+def check_operands(a, b, k):
+    """Raise TypeError or ValueError unless a and b are packed rows of k entries."""
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
+        raise TypeError(f"k: expected a whole number of entries, got {type(k).__name__}")
+    for name, operand in (("a", a), ("b", b)):
+        bits.check_words(name, operand, k)
+        if operand.ndim != 2:
+            raise ValueError(f"{name}: expected shape (rows, words), got {operand.shape}")
+
+
+def rung(name):
+    """The rung of that name. Raises ValueError for an unknown one."""
+    for candidate in LADDER:
+        if candidate.name == name:
+            return candidate
+    raise ValueError(f"rung: expected one of {', '.join(rung.name for rung in LADDER)}, got {name!r}")
+
+
+def _best(m):
+    """The rung for m rows of a: operands in the host's memory stay on the CPU, CUDA is there for whoever names it."""
+    if not compiled.COMPILED:
+        return rung("identity")
+    return rung("rows" if m < panels.FEW_ROWS else "blocks")
+
+
+def xnor_matmul(a, b, k):
+    """The product of rows of ±1, packed as bits: out[i, j] = Σ_d a[i, d] b[j, d], by the best rung for these sizes.
+
+    a: uint64 (m, words), b: uint64 (n, words), from `bits.pack`; k: entries in a row. Returns int32 (m, n).
+    Raises TypeError or ValueError where the operands are not packed rows of k entries.
+    """
+    return _best(len(a))(a, b, k)
+
+
+def plane_matmul(planes, b, k, rung=None):
+    """The product of centred 8-bit pixels with ±1: out[i, j] = Σ_d (2 x[i, d] - 255) b[j, d] [BNN-6].
+
+    planes: uint64 (m, 8, words), from `bits.pack_planes`; b: uint64 (n, words); k: entries in a row; rung: a Rung, or
+    None for the best. Returns int32 (m, n). Raises TypeError or ValueError for operands that do not fit.
+    """
+    if not isinstance(planes, np.ndarray) or planes.ndim != 3 or planes.shape[1] != 8:
+        came = planes.shape if isinstance(planes, np.ndarray) else type(planes).__name__
+        raise ValueError(f"planes: expected shape (rows, 8, words), got {came}")
+    check_operands(planes[:, 0], b, k)
+    bits.check_words("planes", planes, k)
+    chosen = rung or _best(len(planes))
+    if chosen.name in ("blocks", "rows"):                          # these weigh the planes while they add
+        return chosen.function(planes, b, k, 8)
+    return sum(chosen.function(planes[:, plane], b, k) << plane for plane in range(8))

@@ -1,0 +1,270 @@
+"""Vector lanes: the inner loops that are written as LLVM vectors, not left to the vectorizer.
+
+LLVM's vectorizer prefers short vectors and keeps few outputs in registers. Here a tile of outputs stays in registers by
+construction: `_tile` writes the LLVM code by Python loops over the tile's rows and vectors, so that one text makes
+tiles of every shape. Without Numba, or with NUMBA_DISABLE_JIT=1, NumPy stands in for what is generated, and the loops
+around it run as they are.
+"""
+
+import numpy as np
+
+from .compiled import COMPILED, jit
+from .machine import CARRY_SAVE, LANES, PLAIN
+
+if COMPILED:
+    from llvmlite import ir
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    I1, I8, I32, I64 = (ir.IntType(width) for width in (1, 8, 32, 64))
+
+    def _constant(value, count, integer=I64):
+        return ir.Constant(ir.VectorType(integer, count), [value] * count)
+
+    def _broadcast(builder, value, count):
+        """A number in every lane."""
+        vector = ir.VectorType(value.type, count)
+        first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, I32(0))
+        return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), _constant(0, count, I32))
+
+    def _at(context, builder, kind, array, index, count, item):
+        """A pointer to `count` items of the array's from `index` on, as one vector."""
+        data = context.make_array(kind)(context, builder, array).data
+        return builder.bitcast(builder.gep(data, [index]), ir.VectorType(item, count).as_pointer())
+
+    def _load(builder, pointer, align):
+        vector = builder.load(pointer)
+        vector.align = align
+        return vector
+
+    def _store(builder, vector, pointer, align):
+        builder.store(vector, pointer).align = align
+
+    def _popcount(builder, vector):
+        kind = ir.FunctionType(vector.type, [vector.type])
+        name = f"llvm.ctpop.v{vector.type.count}i64"
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [vector])
+
+    def _ternary(context, builder, table, x, y, z):
+        """Any function of three bits, in one instruction where there is AVX-512; else None.
+
+        table: its value for x y z = 000, 001, ..., 111, the lowest bit first.
+        """
+        if x.type.count != 8 or "+avx512f" not in context.codegen().magic_tuple()[2]:
+            return None
+        kind = ir.FunctionType(x.type, [x.type] * 3 + [I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.pternlog.q.512")
+        return builder.call(function, [x, y, z, I32(table)])
+
+    def _xor3(context, builder, x, y, z):
+        return _ternary(context, builder, 0b10010110, x, y, z) or builder.xor(builder.xor(x, y), z)
+
+    def _select(context, builder, condition, if_one, if_zero):
+        """Bit by bit: condition ? not if_one : if_zero."""
+        return (_ternary(context, builder, 0b00111010, condition, if_one, if_zero)
+                or builder.or_(builder.and_(condition, builder.not_(if_one)),
+                               builder.and_(builder.not_(condition), if_zero)))
+
+    class _Plain:
+        """popcount(x XOR w), added to the count: three instructions for a vector of words."""
+
+        step = 1
+
+        def __init__(self, context, builder, zero):
+            self.context, self.builder = context, builder
+            self.count = cgutils.alloca_once_value(builder, zero)
+
+        def add(self, x, w):
+            builder = self.builder
+            differ = _popcount(builder, builder.xor(x[0], w[0]))
+            builder.store(builder.add(builder.load(self.count), differ), self.count)
+
+        def total(self):
+            return self.builder.load(self.count)
+
+    class _CarrySave:
+        """Two XORs are summed bit by bit with the last sum's ones, and only the carries, worth 2, are counted.
+
+        With t = ones ^ x₀ ^ w₀ the sum is t ^ x₁ ^ w₁, and a carry arises where t ? not sum : ones. So two vectors of
+        words take three ternary instructions, one popcount and one addition: five in place of six.
+        """
+
+        step = 2
+
+        def __init__(self, context, builder, zero):
+            self.context, self.builder = context, builder
+            self.ones = cgutils.alloca_once_value(builder, zero)
+            self.carries = cgutils.alloca_once_value(builder, zero)
+
+        def add(self, x, w):
+            context, builder = self.context, self.builder
+            ones = builder.load(self.ones)
+            t = _xor3(context, builder, ones, x[0], w[0])
+            total = _xor3(context, builder, t, x[1], w[1]) if len(x) == 2 else t
+            carry = (_select(context, builder, t, total, ones) if len(x) == 2
+                     else builder.and_(ones, builder.not_(t)))
+            builder.store(total, self.ones)
+            builder.store(builder.add(builder.load(self.carries), _popcount(builder, carry)), self.carries)
+
+        def total(self):
+            builder = self.builder
+            carries = builder.load(self.carries)
+            return builder.add(builder.add(carries, carries), _popcount(builder, builder.load(self.ones)))
+
+    def _tile(tile, counter):
+        """The intrinsic that computes one tile; see `_python_tile` for what it does."""
+
+        @intrinsic
+        def compute(typing, out, o, stride, a, i, a_stride, panel, words, base, shift, accumulate):
+            signature = types.void(out, o, stride, a, i, a_stride, panel, words, base, shift, accumulate)
+
+            def generate(context, builder, signature, arguments):
+                out, o, stride, a, i, a_stride, panel, words, base, shift, accumulate = arguments
+                lanes = tile.lanes
+                vectors = range(tile.vectors)
+                a_data = context.make_array(signature.args[3])(context, builder, a).data
+                firsts = [builder.add(i, builder.mul(a_stride, I64(row))) for row in range(tile.rows)]
+                counters = [[counter(context, builder, _constant(0, lanes)) for _ in vectors] for _ in firsts]
+
+                def advance(indices):
+                    w = [[_load(builder, _at(context, builder, signature.args[6], panel,
+                                             builder.add(builder.mul(j, I64(tile.columns)), I64(v * lanes)),
+                                             lanes, I64), 8 * lanes) for j in indices] for v in vectors]
+                    for first, row in zip(firsts, counters):
+                        x = [_broadcast(builder, builder.load(builder.gep(a_data, [builder.add(first, j)])), lanes)
+                             for j in indices]
+                        for v in vectors:
+                            row[v].add(x, w[v])
+
+                step = counter.step
+                whole = builder.and_(words, I64(-step))
+                with cgutils.for_range_slice(builder, I64(0), whole, I64(step), intp=I64) as (j, _):
+                    advance([builder.add(j, I64(part)) for part in range(step)])
+                if step == 2:
+                    with builder.if_then(builder.icmp_signed("<", whole, words)):
+                        advance([whole])
+
+                for number, row in enumerate(counters):
+                    for v in vectors:
+                        total = builder.trunc(row[v].total(), ir.VectorType(I32, lanes))
+                        value = builder.sub(_broadcast(builder, builder.trunc(base, I32), lanes),
+                                            builder.add(total, total))
+                        where = builder.add(builder.add(o, builder.mul(stride, I64(number))), I64(v * lanes))
+                        pointer = _at(context, builder, signature.args[0], out, where, lanes, I32)
+                        with builder.if_else(cgutils.is_not_null(builder, accumulate)) as (more, begin):
+                            with more:
+                                before = builder.shl(_load(builder, pointer, 4),
+                                                     _broadcast(builder, builder.trunc(shift, I32), lanes))
+                                _store(builder, builder.add(before, value), pointer, 4)
+                            with begin:
+                                _store(builder, value, pointer, 4)
+                return context.get_dummy_value()
+
+            return signature, generate
+
+        return compute
+
+    plain_tile, carry_save_tile = _tile(PLAIN, _Plain), _tile(CARRY_SAVE, _CarrySave)
+
+    @intrinsic
+    def differences(typing, a, i, b, j, words):
+        """popcount(a[i:i+words] XOR b[j:j+words]) of flat arrays: lanes along the words."""
+        signature = types.int64(a, i, b, j, words)
+
+        def generate(context, builder, signature, arguments):
+            a, i, b, j, words = arguments
+            count = cgutils.alloca_once_value(builder, _constant(0, LANES))
+            rest = cgutils.alloca_once_value(builder, I64(0))
+            whole = builder.and_(words, I64(-LANES))
+            with cgutils.for_range_slice(builder, I64(0), whole, I64(LANES), intp=I64) as (word, _):
+                x, w = (_load(builder, _at(context, builder, signature.args[position], array,
+                                           builder.add(first, word), LANES, I64), 8)
+                        for position, array, first in ((0, a, i), (2, b, j)))
+                builder.store(builder.add(builder.load(count), _popcount(builder, builder.xor(x, w))), count)
+            with cgutils.for_range_slice(builder, whole, words, I64(1), intp=I64) as (word, _):
+                x, w = (builder.load(builder.gep(context.make_array(signature.args[position])(
+                    context, builder, array).data, [builder.add(first, word)]))
+                    for position, array, first in ((0, a, i), (2, b, j)))
+                builder.store(builder.add(builder.load(rest), builder.ctpop(builder.xor(x, w))), rest)
+            total = builder.load(rest)
+            vector = builder.load(count)
+            for lane in range(LANES):
+                total = builder.add(total, builder.extract_element(vector, I32(lane)))
+            return total
+
+        return signature, generate
+
+    @intrinsic
+    def signs64(typing, x, i):
+        """The word of x[i:i+64] of a flat float array: bit 1 where x >= 0, so 0 for NaN."""
+        signature = types.uint64(x, i)
+
+        def generate(context, builder, signature, arguments):
+            item = context.get_value_type(signature.args[0].dtype)
+            align = signature.args[0].dtype.bitwidth // 8
+            entries = _load(builder, _at(context, builder, signature.args[0], *arguments, 64, item), align)
+            zero = ir.Constant(entries.type, [0.0] * 64)
+            return builder.bitcast(builder.fcmp_ordered(">=", entries, zero), I64)
+
+        return signature, generate
+
+    @intrinsic
+    def plane64(typing, x, i, plane):
+        """The word of bit `plane` of x[i:i+64] of a flat uint8 array."""
+        signature = types.uint64(x, i, plane)
+
+        def generate(context, builder, signature, arguments):
+            x, i, plane = arguments
+            entries = _load(builder, _at(context, builder, signature.args[0], x, i, 64, I8), 1)
+            mask = _broadcast(builder, builder.shl(I8(1), builder.trunc(plane, I8)), 64)
+            return builder.bitcast(builder.icmp_unsigned("!=", builder.and_(entries, mask), _constant(0, 64, I8)), I64)
+
+        return signature, generate
+
+    @intrinsic
+    def at_least64(typing, s, i, t, j):
+        """The word of s[i:i+64] >= t[j:j+64] of flat int32 arrays."""
+        signature = types.uint64(s, i, t, j)
+
+        def generate(context, builder, signature, arguments):
+            s, i, t, j = arguments
+            left = _load(builder, _at(context, builder, signature.args[0], s, i, 64, I32), 4)
+            right = _load(builder, _at(context, builder, signature.args[2], t, j, 64, I32), 4)
+            return builder.bitcast(builder.icmp_signed(">=", left, right), I64)
+
+        return signature, generate
+
+else:
+
+    def _python_tile(tile):
+        """What a tile is, in NumPy."""
+
+        def compute(out, o, stride, a, i, a_stride, panel, words, base, shift, accumulate):
+            """out[o + r·stride + c] = base - 2 Σ_j popcount(a[i + r·a_stride + j] XOR panel[j·columns + c]), for each
+            row r and column c of the tile, plus what was there << shift where `accumulate`; all arrays flat."""
+            w = panel[:words * tile.columns].reshape(words, tile.columns)
+            for row in range(tile.rows):
+                x = a[i + row * a_stride:i + row * a_stride + words, None]
+                value = base - 2 * np.bitwise_count(x ^ w).sum(axis=0, dtype=np.int32)
+                where = slice(o + row * stride, o + row * stride + tile.columns)
+                out[where] = (out[where] << shift) + value if accumulate else value
+
+        return compute
+
+    plain_tile, carry_save_tile = _python_tile(PLAIN), _python_tile(CARRY_SAVE)
+
+    def differences(a, i, b, j, words):
+        return int(np.bitwise_count(a[i:i + words] ^ b[j:j + words]).sum())
+
+    def _word(bits):
+        return np.packbits(bits, bitorder="little").view("<u8")[0]
+
+    def signs64(x, i):
+        return _word(x[i:i + 64] >= 0)
+
+    def plane64(x, i, plane):
+        return _word(x[i:i + 64] >> plane & 1)
+
+    def at_least64(s, i, t, j):
+        return _word(s[i:i + 64] >= t[j:j + 64])

@@ -1,0 +1,86 @@
+"""Packing as compiled kernels: it is part of every real inference, so it must not cost more than reading its input.
+
+64 comparisons at a time become one word; `bits.py` states the convention and has the same in NumPy.
+"""
+
+import math
+
+import numpy as np
+
+from .bits import BITS, words
+from .compiled import COMPILED, jit, parallel_for
+from .lanes import at_least64, plane64, signs64
+
+__all__ = ["COMPILED", "pack_float", "pack_pixels", "pack_thresholds"]
+
+PIECE = 1 << 18                       # entries worth a thread of their own
+
+
+@jit
+def _pack_float(x, out, k, start, stop):
+    width, tail = out.shape[1], np.zeros(BITS, x.dtype)
+    for row in range(start, stop):
+        for word in range(k // BITS):
+            out[row, word] = signs64(x, row * k + word * BITS)
+        if k % BITS:
+            tail[:] = -1                                       # the padding bits
+            tail[:k % BITS] = x[(row + 1) * k - k % BITS:(row + 1) * k]
+            out[row, width - 1] = signs64(tail, 0)
+
+
+def pack_float(x):
+    """As `bits.pack` for float32 (..., k)."""
+    *rows, k = x.shape
+    out = np.empty((math.prod(rows), words(k)), np.uint64)
+    flat = np.ascontiguousarray(x).reshape(-1)
+    parallel_for(lambda start, stop: _pack_float(flat, out, k, start, stop), len(out), -(-PIECE // k))
+    return out.reshape(*rows, -1)
+
+
+@jit
+def _pack_pixels(x, out, k, start, stop):
+    width, tail = out.shape[2], np.zeros(BITS, x.dtype)
+    for row in range(start, stop):
+        for word in range(k // BITS):
+            for plane in range(8):
+                out[row, plane, word] = plane64(x, row * k + word * BITS, plane)
+        if k % BITS:
+            tail[:k % BITS] = x[(row + 1) * k - k % BITS:(row + 1) * k]
+            for plane in range(8):
+                out[row, plane, width - 1] = plane64(tail, 0, plane)
+
+
+def pack_pixels(x):
+    """As `bits.pack_planes` for uint8 (..., k)."""
+    *rows, k = x.shape
+    out = np.empty((math.prod(rows), 8, words(k)), np.uint64)
+    flat = np.ascontiguousarray(x).reshape(-1)
+    parallel_for(lambda start, stop: _pack_pixels(flat, out, k, start, stop), len(out), -(-PIECE // k))
+    return out.reshape(*rows, 8, -1)
+
+
+@jit
+def _pack_thresholds(s, t, flip, out, n, start, stop):
+    rest = n % BITS
+    whole = n - rest
+    s_tail, t_tail = np.zeros(BITS, s.dtype), np.ones(BITS, t.dtype)
+    t_tail[:rest] = t[whole:]
+    for row in range(start, stop):
+        for word in range(whole // BITS):
+            out[row, word] = at_least64(s, row * n + word * BITS, t, word * BITS) ^ flip[word]
+        if rest:
+            s_tail[:rest] = s[row * n + whole:(row + 1) * n]
+            out[row, whole // BITS] = at_least64(s_tail, 0, t_tail, 0) ^ flip[whole // BITS]
+
+
+def pack_thresholds(s, t, flip):
+    """The bits (s >= t) XOR flip of integer products: batch normalization and sign in one comparison [BNN-A4].
+
+    s: int32 (rows, n), C-contiguous; t: int32 (n,); flip: uint64 (words,), a bit for each of the n, padding bits 0.
+    Returns uint64 (rows, words).
+    """
+    rows, n = s.shape
+    out = np.empty((rows, words(n)), np.uint64)
+    flat = s.reshape(-1)
+    parallel_for(lambda start, stop: _pack_thresholds(flat, t, flip, out, n, start, stop), rows, -(-PIECE // n))
+    return out
