@@ -4,9 +4,11 @@ Kernels release the GIL and are cached on disk. Threads are Python's own, not Nu
 when it forks after a parallel call (OpenMP) or when two threads call at once (workqueue).
 """
 
+import hashlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
@@ -18,18 +20,38 @@ except ImportError:                   # WebAssembly has none: kernels run as pla
 COMPILED = numba is not None and not numba.config.DISABLE_JIT
 
 
+if COMPILED:
+    from numba.core.caching import FunctionCache
+
+    _SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+
+    class _Cache(FunctionCache):
+        """Numba's cache on disk. Its own would keep a kernel when another file changed whose code is compiled into it;
+        and where the disk is full it would fail."""
+
+        def _index_key(self, sig, codegen):
+            return (*super()._index_key(sig, codegen), _SOURCES.hexdigest())
+
+        def save_overload(self, sig, data):
+            try:
+                super().save_overload(sig, data)
+            except OSError:           # compiled all the same, and once more in the next process
+                pass
+
+
 def jit(function):
     """Compile for the CPU, without the GIL, cached on disk; where no cache can be written, compile in each process.
 
     Without Numba, or with NUMBA_DISABLE_JIT=1, the function stays plain Python, to be stepped through.
     """
-    if numba is None:
+    if not COMPILED:
         return function
-    options = {"nogil": True, "error_model": "numpy"}
+    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
     try:
-        return numba.njit(cache=True, **options)(function)
+        dispatcher._cache = _Cache(function)
     except RuntimeError:              # "no locator available": neither beside the source nor in the user's cache
-        return numba.njit(**options)(function)
+        pass
+    return dispatcher
 
 
 def popcount(word):
