@@ -414,3 +414,31 @@ def spoiled(x, alone=False, axes=None):
 def expected(name, shape="no", like="x"):
     """What an error message must match: it names the argument, a dtype or the expected shape, and says what came."""
     return rf"^{name}: expected (a float32 or float64 array|float64 like {like}|{shape}), got "
+
+
+# --- bits ----------------------------------------------------------------------------------------------------------
+
+
+def words_of_signs(x):
+    """Rows of numbers as lists of Python integers: bit j of word i is 1 where entry 64 i + j is >= 0."""
+    return [[sum(1 << j for j, entry in enumerate(row[i:i + 64]) if entry >= 0) for i in range(0, len(row), 64)]
+            for row in x.tolist()]
+
+
+def matmul_of_signs(x, w):
+    """Each row of x with each row of w: how many signs agree, less how many differ (BNN eq. 7 counts agreements)."""
+    out = np.zeros((len(x), len(w)), np.int64)
+    for i, row in enumerate(x.tolist()):
+        for j, weights in enumerate(w.tolist()):
+            out[i, j] = sum(1 if (a >= 0) == (b >= 0) else -1 for a, b in zip(row, weights))
+    return out
+
+
+def matmul_of_pixels(x, w):
+    """Each row of 8-bit pixels with each row of ±1, plane by plane (BNN eq. 6): bits 0 and 1 read as -1 and +1."""
+    out = np.zeros((len(x), len(w)), np.int64)
+    for i, row in enumerate(x.tolist()):
+        for j, weights in enumerate(w.tolist()):
+            out[i, j] = sum(2**n * (1 if pixel // 2**n % 2 else -1) * (1 if b >= 0 else -1)
+                            for n in range(8) for pixel, b in zip(row, weights))
+    return out

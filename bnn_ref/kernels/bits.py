@@ -44,7 +44,7 @@ def pack(x):
     if x.ndim < 1 or x.shape[-1] < 1:
         raise ValueError(f"x: expected shape (..., k) with k >= 1, got {x.shape}")
     if x.dtype == np.float32:
-        from . import packing                                  # here, because reading the convention needs no Numba
+        from . import packing  # here, because the convention itself needs no Numba
 
         if packing.COMPILED:
             return packing.pack_float(x)

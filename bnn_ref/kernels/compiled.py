@@ -5,6 +5,7 @@ when it forks after a parallel call (OpenMP) or when two threads call at once (w
 """
 
 import hashlib
+import itertools
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -123,5 +124,5 @@ def parallel_for(work, size, least):
             _pool = ThreadPoolExecutor(count, thread_name_prefix="bnn_ref")
         pool = _pool
     edges = [size * piece // pieces for piece in range(pieces + 1)]
-    for future in [pool.submit(work, start, stop) for start, stop in zip(edges, edges[1:])]:
+    for future in [pool.submit(work, start, stop) for start, stop in itertools.pairwise(edges)]:
         future.result()

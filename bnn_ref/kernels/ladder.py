@@ -46,7 +46,7 @@ class Rung:
 
     def __call__(self, a, b, k):
         check_operands(a, b, k)
-        return self.function(a, b, k)
+        return self.function(a, b, k) if len(a) and len(b) else np.empty((len(a), len(b)), np.int32)
 
 
 LADDER = (
@@ -109,6 +109,8 @@ def plane_matmul(planes, b, k, rung=None):
     check_operands(planes[:, 0], b, k)
     bits.check_words("planes", planes, k)
     chosen = rung or _best(len(planes))
+    if not len(planes) or not len(b):
+        return np.empty((len(planes), len(b)), np.int32)
     if chosen.name in ("blocks", "rows"):                          # these weigh the planes while they add
         return chosen.function(planes, b, k, 8)
     return sum(chosen.function(planes[:, plane], b, k) << plane for plane in range(8))

@@ -8,7 +8,7 @@ around it run as they are.
 
 import numpy as np
 
-from .compiled import COMPILED, jit
+from .compiled import COMPILED
 from .machine import CARRY_SAVE, LANES, PLAIN
 
 if COMPILED:

@@ -34,7 +34,7 @@ def pack_float(x):
     out = np.empty((math.prod(rows), words(k)), np.uint64)
     flat = np.ascontiguousarray(x).reshape(-1)
     parallel_for(lambda start, stop: _pack_float(flat, out, k, start, stop), len(out), -(-PIECE // k))
-    return out.reshape(*rows, -1)
+    return out.reshape(*rows, words(k))
 
 
 @jit
@@ -56,7 +56,7 @@ def pack_pixels(x):
     out = np.empty((math.prod(rows), 8, words(k)), np.uint64)
     flat = np.ascontiguousarray(x).reshape(-1)
     parallel_for(lambda start, stop: _pack_pixels(flat, out, k, start, stop), len(out), -(-PIECE // k))
-    return out.reshape(*rows, 8, -1)
+    return out.reshape(*rows, 8, words(k))
 
 
 @jit

@@ -9,7 +9,7 @@ from .compiled import jit, parallel_for, threads
 from .lanes import carry_save_tile, differences, plain_tile
 
 PLAIN, CARRY_SAVE = machine.PLAIN, machine.CARRY_SAVE
-FEW_ROWS = 8                          # of a: below, copying b into panels costs more than the panels save
+FEW_ROWS = 12                         # of a: below, copying b into panels costs more than the panels save
 WORDS_PER_THREAD = 1 << 17            # pairs of words worth waking a thread for
 
 

@@ -1,0 +1,286 @@
+"""Timings that can be believed: everything is verified before it is timed, rivals take turns in one run, and what is
+reported are medians, spreads and ratios. Seconds depend on the machine and the hour; ratios within a run hold.
+"""
+
+import datetime
+import functools
+import platform
+import statistics
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__, binarize, conv, dense, network, packed, recipe, train
+from .kernels import bits, compiled, limit
+from .kernels.ladder import LADDER, rung
+from .papers import bnn
+
+ROUNDS = 7                            # of each contender, at least 3 where one takes long
+PATIENCE = 40.0                       # seconds for the rounds of one group of rivals
+BLAS = "NumPy float32 (BLAS)"
+ALL_RUNGS_TO = 2048                   # larger products only for the rungs that are worth waiting for
+
+
+# --- measuring -----------------------------------------------------------------------------------------------------
+
+
+def interleave(contenders, say=lambda text: None):
+    """{name: [seconds, ...]}: each contender once to warm up, then all in turn, round by round.
+
+    contenders: {name: function}; a function that returns a number has measured its seconds itself.
+    """
+    spent = {name: [] for name in contenders}
+    for name, contender in contenders.items():
+        say(f"warming up {name}")
+        contender()
+    began = time.perf_counter()
+    for number in range(ROUNDS):
+        if number >= 3 and time.perf_counter() - began > PATIENCE:
+            break
+        say(f"round {number + 1} of {ROUNDS}")
+        for name, contender in contenders.items():
+            start = time.perf_counter()
+            own = contender()
+            spent[name].append(own if isinstance(own, float) else time.perf_counter() - start)
+    return spent
+
+
+def _summary(samples):
+    quarters = statistics.quantiles(samples, n=4, method="inclusive")
+    return {"median": statistics.median(samples), "spread": (quarters[2] - quarters[0]) / statistics.median(samples),
+            "samples": samples}
+
+
+def processor():
+    """The name of this machine's processor, as well as the system knows it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+        if compiled.COMPILED:
+            import llvmlite.binding
+
+            name += f" ({llvmlite.binding.get_host_cpu_name()})"
+        return name
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _torch():
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch
+
+
+@contextmanager
+def _threads(count):
+    """Every contender on that many threads: the kernels, NumPy's BLAS (by threadpoolctl) and PyTorch."""
+    from threadpoolctl import threadpool_limits
+
+    torch = _torch()
+    before = torch.get_num_threads() if torch else None
+    compiled.set_threads(count)
+    try:
+        if torch:
+            torch.set_num_threads(count)
+        with threadpool_limits(count):
+            yield
+    finally:
+        compiled.set_threads(None)
+        if torch:
+            torch.set_num_threads(before)
+
+
+def check_tools():
+    """Raise ValueError where what the timings need is not there."""
+    try:
+        import threadpoolctl  # noqa: F401
+    except ImportError:
+        raise ValueError('timings need threadpoolctl, to give every rival as many threads: pip install "bnn-ref[bench]"'
+                         ) from None
+    if not compiled.COMPILED:
+        raise ValueError("timings need compiled kernels: install Numba, unset NUMBA_DISABLE_JIT")
+
+
+def header(what):
+    """What every result begins with: machine, versions, date."""
+    torch = _torch()
+    versions = {"bnn_ref": __version__, "numpy": np.__version__, "numba": compiled.numba.__version__,
+                "python": platform.python_version()}
+    if torch:
+        versions["torch"] = torch.__version__
+    return {"bench": what, "machine": processor(), "cores": compiled.threads(), "system": platform.platform(),
+            "date": datetime.date.today().isoformat(), "versions": versions}
+
+
+# --- bench matmul --------------------------------------------------------------------------------------------------
+
+
+def _operands(m, n, k, rng):
+    """±1 as float32 and packed: x (m, k), w (n, k), a, b."""
+    x, w = (rng.choice(np.array([-1, 1], np.float32), (rows, k)) for rows in (m, n))
+    return x, w, bits.pack(x), bits.pack(w)
+
+
+def _torch_rivals(torch, x, w, expected):
+    """{name: function} of PyTorch's products of the same ±1 that give the same numbers here."""
+    rivals = {}
+    for name, kind in (("PyTorch float32", torch.float32), ("PyTorch bfloat16", torch.bfloat16),
+                       ("PyTorch int8", torch.int8)):
+        left, right = torch.from_numpy(x).to(kind), torch.from_numpy(w).to(kind).T
+        product = (lambda left=left, right=right: torch._int_mm(left, right)) if kind is torch.int8 else (
+            lambda left=left, right=right: left @ right)
+        try:
+            found = product().to(torch.float64).numpy()
+        except (RuntimeError, AttributeError, NotImplementedError):
+            continue
+        # bfloat16 rounds its output to 8 bits: equal up to that; int8 and float32 to the integer.
+        if np.abs(found - expected).max() <= (np.abs(expected).max() / 128 if kind is torch.bfloat16 else 0):
+            rivals[name] = product
+    return rivals
+
+
+def matmul(sizes=(1024, 2048, 4096, 8192), say=lambda text: None):
+    """Every rung this machine can run, its register limit, NumPy's BLAS and PyTorch, on size³ products of ±1."""
+    check_tools()
+    rng, rows = np.random.default_rng(0), []
+    for size in sizes:
+        operands = _operands(size, size, size, rng)
+        for count in sorted({1, compiled.threads()}):
+            rows += _square(size, count, *operands, lambda text, size=size, count=count: say(
+                f"{size}³ on {count} thread{'s' * (count > 1)}: {text}"))
+    few = [row for m in (1, 4, 8, 16, 64) for row in _few_rows(m, rng, lambda text, m=m: say(f"{m} rows: {text}"))]
+    return {**header("matmul"), "rows": rows, "few_rows": few}
+
+
+def _square(size, count, x, w, a, b, say):
+    """Timings of one size on that many threads: a dict a contender."""
+    expected = (x @ w.T).astype(np.int32)
+    operations, torch = 2 * size**3, _torch()
+    with _threads(count):
+        contenders = {}
+        for candidate in LADDER:
+            slow = candidate.module in ("reference", "loops") or candidate.name == "rows"
+            if (candidate.module == "cuda" or candidate.missing() or (slow and size > ALL_RUNGS_TO)
+                    or (count > 1 and candidate.name != "blocks")):
+                continue
+            say(f"verifying {candidate.name}")
+            _verify(candidate, a, b, size, expected)
+            contenders[candidate.name] = functools.partial(candidate, a, b, size)
+        contenders[BLAS] = lambda: x @ w.T
+        if torch:
+            contenders |= _torch_rivals(torch, x, w, expected)
+        if count == 1:
+            contenders["register limit"] = lambda: limit.seconds(operations)
+            contenders["pack"] = lambda: bits.pack(x)
+            contenders["copy of its input"] = lambda: x.copy()
+        samples = interleave(contenders, say)
+    return [{"size": size, "threads": count, "name": name, "operations": operations, **_summary(times)}
+            for name, times in samples.items()]
+
+
+def _verify(candidate, a, b, k, expected):
+    if not np.array_equal(candidate(a, b, k), expected):
+        raise AssertionError(f"rung {candidate.name} is wrong for {expected.shape} and k = {k}: not timed")
+
+
+def _few_rows(m, rng, say):
+    """m rows of a against 4096 × 4096 weights, on one thread."""
+    x, w, a, b = _operands(m, 4096, 4096, rng)
+    expected = (x @ w.T).astype(np.int32)
+    with _threads(1):
+        contenders = {}
+        for name in ("rows", "blocks"):
+            _verify(rung(name), a, b, 4096, expected)
+            contenders[name] = functools.partial(rung(name), a, b, 4096)
+        contenders[BLAS] = lambda: x @ w.T
+        samples = interleave({name: _repeat(function, 20) for name, function in contenders.items()}, say)
+    return [{"rows": m, "name": name, **_summary(times)} for name, times in samples.items()]
+
+
+def _repeat(function, times):
+    def several():
+        began = time.perf_counter()
+        for _ in range(times):
+            function()
+        return (time.perf_counter() - began) / times
+
+    return several
+
+
+# --- bench mlp, bench convnet --------------------------------------------------------------------------------------
+
+
+def _float_form(net, params):
+    """The same network for NumPy's float32, at its best: products with weights that are ±1 already."""
+    real = {dense.binary_dense_forward: dense.dense_forward, conv.binary_conv_forward: conv.conv_forward}
+    steps = tuple(replace(step, predict=lambda *args, form=real[step.forward]: form(*args)[0])
+                  if step.forward in real else step for step in net)
+    return steps, {name: binarize.sign(w) if name.endswith(".w") else w for name, w in params.items()}
+
+
+def _untrained(chosen, shape, images):
+    """A network of a recipe with weights drawn at random, and statistics of its own: (net, params, running)."""
+    net = recipe.build(replace(chosen, dropout=(0.0, 0.0)), shape, 10, bnn.VOCABULARIES["deterministic"])
+    params, running = network.init(net, np.random.default_rng(0))
+    batches = (train.scale_pixels(part) for part in train.batches(images, 50))
+    return net, params, network.recompute_statistics(net, params, running, batches)
+
+
+def _each(function, pictures, size):
+    for part in train.batches(pictures, size):
+        function(part)
+
+
+def _inference(what, chosen, shape, count, singles, batch, say):
+    """Pixels to logits on bits and in NumPy float32, `count` pictures at once and one at a time."""
+    check_tools()
+    images = np.random.default_rng(1).integers(0, 256, (count, *shape), np.uint8)
+    net, params, running = _untrained(chosen, shape, images[:100])
+    on_bits = packed.pack_network(net, params, running, shape)
+    steps, weights = _float_form(net, params)
+
+    def in_floats(pictures):
+        return np.concatenate([network.predict(steps, weights, running, train.scale_pixels(part))
+                               for part in train.batches(pictures, batch)])
+
+    say("verifying: logits on bits and in floats")
+    if packed.predict(on_bits, images).tobytes() != in_floats(images).tobytes():
+        raise AssertionError(f"{what}: logits differ: not timed")
+    if network.predict(net, params, running, train.scale_pixels(images[:9])).tobytes() != in_floats(
+            images[:9]).tobytes():
+        raise AssertionError(f"{what}: the float form is not the network's: not timed")
+    rows = []
+    for threads in sorted({1, compiled.threads()}):
+        with _threads(threads):
+            for how, pictures, size in (("at once", images, count), ("one at a time", images[:singles], 1)):
+                contenders = {
+                    "bits": functools.partial(_each, lambda x: packed.predict(on_bits, x), pictures, size),
+                    "floats": functools.partial(_each, in_floats, pictures, size)}
+                samples = interleave(contenders, lambda text, how=how, threads=threads: say(
+                    f"{how}, {threads} thread{'s' * (threads > 1)}: {text}"))
+                rows += [{"pictures": len(pictures), "how": how, "threads": threads, "name": name, **_summary(times)}
+                         for name, times in samples.items()]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.bnn"
+        packed.save_packed(path, on_bits)
+        size = path.stat().st_size
+    floats = sum(w.nbytes for w in params.values()) + sum(array.nbytes for array in running.values())
+    return {**header(what), "net": chosen.net, "rows": rows, "packed_bytes": size, "float32_bytes": floats}
+
+
+def mlp(say=lambda text: None, count=10_000):
+    """The MLP 784-4096×3-10 on 10,000 pictures, random ones: neither speed nor equality depends on what they show."""
+    chosen = bnn.RECIPES["mnist", "mlp", "paper"]
+    return _inference("mlp", chosen, (1, 28, 28), count, 100, 1000, say)
+
+
+def convnet(say=lambda text: None, count=100):
+    """The CIFAR-10 ConvNet on 100 pictures, its borders padded with -1."""
+    chosen = replace(bnn.RECIPES["cifar10", "convnet", "paper"], pad_value=-1.0)
+    return _inference("convnet", chosen, (3, 32, 32), count, 20, 20, say)
