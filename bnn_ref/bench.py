@@ -4,6 +4,7 @@ reported are medians, spreads and ratios. Seconds depend on the machine and the 
 
 import datetime
 import functools
+import json
 import platform
 import statistics
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, binarize, conv, dense, network, packed, recipe, train
+from .files import atomic_write
 from .kernels import bits, compiled, limit
 from .kernels.ladder import LADDER, rung
 from .papers import bnn
@@ -284,3 +286,156 @@ def convnet(say=lambda text: None, count=100):
     """The CIFAR-10 ConvNet on 100 pictures, its borders padded with -1."""
     chosen = replace(bnn.RECIPES["cifar10", "convnet", "paper"], pad_value=-1.0)
     return _inference("convnet", chosen, (3, 32, 32), count, 20, 20, say)
+
+
+# --- bench train ---------------------------------------------------------------------------------------------------
+
+
+def training(say=lambda text: None):
+    """A training step on a minibatch of 100, the MLP 784-1024×3-10 and the MNIST ConvNet: readable, fast, PyTorch's."""
+    raise NotImplementedError
+
+
+BENCHES = {"matmul": matmul, "mlp": mlp, "convnet": convnet, "train": training}
+
+
+# --- what people read ----------------------------------------------------------------------------------------------
+
+
+def _median(rows, /, **wanted):
+    """The median of the row that has these values, None where there is none."""
+    found = [row["median"] for row in rows if all(row.get(key) == value for key, value in wanted.items())]
+    return found[0] if found else None
+
+
+def _times(slow, fast):
+    return f"{slow / fast:.1f} ×" if slow and fast else ""
+
+
+def _markdown(head, lines):
+    return "\n".join(["| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines]])
+
+
+def _matmul_tables(result):
+    rows = result["rows"]
+    sizes = sorted({row["size"] for row in rows})
+    names = {(row["threads"], row["name"]): None for row in rows}
+    by_name = {candidate.name: candidate for candidate in LADDER}
+    lines = []
+    for threads, name in names:
+        if name in ("register limit", "pack", "copy of its input", BLAS):
+            continue
+        limits = [_times(_median(rows, size=size, threads=threads, name=BLAS),
+                         _median(rows, size=size, threads=threads, name=name)) for size in sizes]
+        bound = [(_median(rows, size=size, threads=1, name="register limit"),
+                  _median(rows, size=size, threads=threads, name=name)) for size in sizes]
+        shares = [f"{100 * limit / (threads * own):.0f} %" for limit, own in bound if own]
+        change = by_name[name].change if name in by_name else ""
+        lines.append([f"`{name}`" if change else name, str(threads), change, *limits, shares[-1]])
+    table = _markdown(["rung", "threads", "what changes", *(f"{size}³" for size in sizes), "of the register limit"],
+                      lines)
+    few = result["few_rows"]
+    few_lines = [[str(m), *(_times(_median(few, rows=m, name=BLAS), _median(few, rows=m, name=name))
+                            for name in ("rows", "blocks"))] for m in sorted({row["rows"] for row in few})]
+    return ["Times NumPy's float32 BLAS on as many threads, packing of b into panels included:", table,
+            "One row of a, and a few, against 4096 × 4096 weights, times NumPy's BLAS:",
+            _markdown(["rows of a", "`rows`", "`blocks`"], few_lines)]
+
+
+def _inference_tables(result):
+    lines = []
+    for threads in sorted({row["threads"] for row in result["rows"]}):
+        for how in ("at once", "one at a time"):
+            of = {"threads": threads, "how": how}
+            pictures = next(row["pictures"] for row in result["rows"] if row["how"] == how)
+            lines.append([f"{pictures:,} pictures {how}", str(threads), _times(
+                _median(result["rows"], name="floats", **of), _median(result["rows"], name="bits", **of))])
+    smaller = result["float32_bytes"] / result["packed_bytes"]
+    return [f"`{result['net']}`, from pixels to logits, bits against NumPy float32; the logits equal bit for bit; "
+            f"the file on bits is {smaller:.1f} times smaller than the float32 parameters:",
+            _markdown(["what", "threads", "times faster"], lines)]
+
+
+TABLES = {"matmul": _matmul_tables, "mlp": _inference_tables, "convnet": _inference_tables}
+
+
+def figures(result):
+    """[(what, ratio)]: the ratios of a run by which kernels are judged, all from medians of that run."""
+    rows = result["rows"]
+    if result["bench"] != "matmul":
+        return []
+    most = max(row["threads"] for row in rows)
+    found = []
+    for size in sorted({row["size"] for row in rows}):
+        def of(name, threads=1, size=size):
+            return _median(rows, size=size, threads=threads, name=name)
+
+        best = min(of(candidate.name) for candidate in LADDER if of(candidate.name))
+        found += [(f"{size}³: register limit / best rung, 1 thread", of("register limit") / best),
+                  (f"{size}³: BLAS / blocks, 1 thread", of(BLAS) / of("blocks"))]
+        if most > 1:
+            found += [(f"{size}³: BLAS / blocks, {most} threads", of(BLAS, most) / of("blocks", most)),
+                      (f"{size}³: blocks, 1 thread / {most} threads", of("blocks") / of("blocks", most))]
+        found += [(f"{size}³: {name} / blocks, {threads} thread{'s' * (threads > 1)}", of(name, threads) / of(
+            "blocks", threads)) for name in ("PyTorch int8", "PyTorch bfloat16", "PyTorch float32")
+            for threads in sorted({1, most}) if of(name, threads)]
+        found.append((f"{size}³: pack / copy of its float32 input", of("pack") / of("copy of its input")))
+        found.append((f"{size}³: rate of blocks / its rate at the smallest size",
+                      of("blocks", size=min(row["size"] for row in rows)) / of("blocks")
+                      * size**3 / min(row["size"] for row in rows)**3))
+    return found
+
+
+def tables(result):
+    """What a run measured, as Markdown."""
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    source = f"*{result['machine']}, {result['cores']} cores; {versions}; {result['date']}; `bnn-ref bench " \
+             f"{result['bench']}`*"
+    return "\n\n".join([source, *TABLES[result["bench"]](result)])
+
+
+def check_markers(path, what):
+    """(text before, text after) the tables of a bench in a Markdown file: outside of `<!-- bench NAME -->` and
+    `<!-- /bench NAME -->`. Raises ValueError where the file has no such markers, OSError where it cannot be read."""
+    text = Path(path).read_text(encoding="utf-8")
+    begin, end = f"<!-- bench {what} -->", f"<!-- /bench {what} -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{path}: expected the markers {begin} and {end}")
+    return before + begin, end + after
+
+
+def write_readme(path, result):
+    """Put the tables between the markers of a Markdown file. Raises as `check_markers`."""
+    before, after = check_markers(path, result["bench"])
+    with atomic_write(path) as file:
+        file.write(f"{before}\n{tables(result)}\n{after}".encode())
+
+
+def save_json(path, result):
+    """The whole result, every sample of every contender. Raises OSError."""
+    with atomic_write(path) as file:
+        file.write((json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def bars(result):
+    """[(label, times faster than the float32 rival, whether it is ours)] of a run, for its picture."""
+    rows, found = result["rows"], []
+    if result["bench"] == "matmul":
+        size = max(row["size"] for row in rows if row["name"] == "loops") if any(
+            row["name"] == "loops" for row in rows) else max(row["size"] for row in rows)
+        for row in rows:
+            if row["size"] == size and row["name"] not in ("pack", "copy of its input"):
+                rival = _median(rows, size=size, threads=row["threads"], name=BLAS)
+                label = row["name"] + (f", {row['threads']} threads" if row["threads"] > 1 else "")
+                ours = any(row["name"] == candidate.name for candidate in LADDER)
+                found.append((label, rival / row["median"], ours))
+        return f"{size}³ product of ±1, times NumPy's float32 BLAS on as many threads", found
+    for row in rows:
+        of = {key: row[key] for key in ("how", "threads") if key in row}
+        rival = _median(rows, name="floats", **of)
+        if row["name"] == "bits":
+            found.append((f"{row['how']}, {row['threads']} thread{'s' * (row['threads'] > 1)}",
+                          rival / row["median"], True))
+    return f"{result['net']} on bits, times NumPy float32", found

@@ -1,6 +1,7 @@
 """The command line. Whatever a user may get wrong ends in one line on stderr that says what to do, exit code 2."""
 
 import argparse
+import json
 import os
 import platform
 import shlex
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, data, recipe, runs, train
+from .files import DamagedError
 from .papers import PAPERS, measured
 from .progress import Progress, duration
 
@@ -54,11 +56,27 @@ def _parser():
     command.add_argument("--out", type=Path, metavar="RUN", help="run folder to write (default: runs/...)")
     command.add_argument("--resume", action="store_true", help="go on with the run in that folder, or begin it")
 
-    command = commands.add_parser("evaluate", help="test error of a finished run", allow_abbrev=False)
+    command = commands.add_parser("evaluate", help="test error of a finished run, in floats or on bits",
+                                  allow_abbrev=False)
     command.set_defaults(run=_evaluate)
-    command.add_argument("folder", type=Path, metavar="RUN")
+    command.add_argument("source", type=Path, metavar="RUN|FILE", help="a run folder, or a file written by pack")
+    command.add_argument("--rung", metavar="NAME", help="on bits, by this rung of the ladder (a packed file without: "
+                         "the best)")
     command.add_argument("--data", help="other data than the run's")
     command.add_argument("--data-dir", metavar="DIR")
+
+    command = commands.add_parser("pack", help="a finished run's network as bits, in a file", allow_abbrev=False)
+    command.set_defaults(run=_pack)
+    command.add_argument("folder", type=Path, metavar="RUN")
+    command.add_argument("--out", type=Path, metavar="FILE", required=True, help="file to write, for example net.bnn")
+
+    command = commands.add_parser("bench", help="verify the kernels, then time them against their rivals",
+                                  allow_abbrev=False)
+    command.set_defaults(run=_bench)
+    command.add_argument("what", choices=("matmul", "mlp", "convnet", "train"),
+                         help="the ladder; the MLP or the ConvNet on bits; a training step")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write every sample there, the picture beside it")
+    command.add_argument("--readme", type=Path, metavar="FILE", help="put the tables between this file's markers")
 
     command = commands.add_parser("gradcheck", help="verify every backward pass numerically", allow_abbrev=False)
     command.set_defaults(run=_gradcheck)
@@ -74,7 +92,7 @@ def main(argv=None):
     try:
         options = _parser().parse_args(argv)
         return options.run(options)
-    except (UsageError, data.DataError, runs.RunError, train.TrainingError) as error:
+    except (UsageError, data.DataError, runs.RunError, DamagedError, train.TrainingError) as error:
         return _fail(error)
     except BrokenPipeError:                            # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -224,16 +242,108 @@ def _report(folder, record):
 # --- evaluate ------------------------------------------------------------------------------------------------------
 
 
-def _evaluate(options):
-    record = runs.read(options.folder)
-    settings, shape, classes = record["settings"], tuple(record["shape"]), record["classes"]
-    _, net = _recipe_and_network(settings, shape, classes, record["examples"])
-    params, running = runs.load_params(options.folder, net)
-    dataset = data.load(options.data or settings["data"], options.data_dir)
+def _finished(folder):
+    """(record, network, params, running statistics) of a finished run."""
+    record = runs.read(folder)
+    _, net = _recipe_and_network(record["settings"], tuple(record["shape"]), record["classes"], record["examples"])
+    return record, net, *runs.load_params(folder, net)
+
+
+def _fitting(options, default, shape, classes):
+    """The data set to evaluate on, if the network is for such pictures."""
+    dataset = data.load(options.data or default, options.data_dir)
     if dataset.shape != shape or dataset.classes > classes:
-        raise UsageError(f"the run is for pictures of shape {shape} in {classes} classes; the data have "
+        raise UsageError(f"{options.source} is for pictures of shape {shape} in {classes} classes; the data have "
                          f"{dataset.shape} in {dataset.classes}")
-    print(f"test error {train.error_rate(net, params, running, dataset.test_x, dataset.test_y):.2f} %")
+    return dataset
+
+
+def _evaluate(options):
+    if options.source.is_dir() or not options.source.exists():
+        record, net, params, running = _finished(options.source)
+        dataset = _fitting(options, record["settings"]["data"], tuple(record["shape"]), record["classes"])
+        if options.rung is None:
+            error = train.error_rate(net, params, running, dataset.test_x, dataset.test_y)
+            print(f"test error {error:.2f} %")
+            return 0
+        network = _on_bits(options.source, record, net, params, running)
+    else:
+        from . import packed
+
+        network = packed.load_packed(options.source)
+        try:
+            trained_on = json.loads(network.text)["data"]
+        except (ValueError, KeyError, TypeError):
+            trained_on = None
+        if not (options.data or isinstance(trained_on, str)):
+            raise UsageError(f"{options.source} does not say what it was trained on: name the data with --data")
+        dataset = _fitting(options, trained_on, network.shape, network.classes)
+    return _evaluate_bits(options, network, dataset)
+
+
+def _on_bits(folder, record, net, params, running):
+    """The run's network as bits."""
+    from . import packed
+
+    text = json.dumps({key: record["settings"][key] for key in ("paper", "data", "preset", "net", "seed")})
+    try:
+        return packed.pack_network(net, params, running, tuple(record["shape"]), text)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{folder}: {error}") from None
+
+
+def _evaluate_bits(options, network, dataset):
+    from . import packed
+
+    try:
+        answers = packed.predict_labels(network, dataset.test_x, options.rung)
+    except ValueError as error:                        # a rung that is unknown, or that cannot run here
+        raise UsageError(error) from None
+    print(f"test error {100 * float(np.mean(answers != dataset.test_y)):.2f} %")
+    return 0
+
+
+# --- pack and bench ------------------------------------------------------------------------------------------------
+
+
+def _pack(options):
+    from . import packed
+
+    record, net, params, running = _finished(options.folder)
+    network = _on_bits(options.folder, record, net, params, running)
+    if options.out.is_dir():
+        raise UsageError(f"{options.out} is a folder: name a file to write, for example {options.out / 'net.bnn'}")
+    packed.save_packed(options.out, network)
+    size, floats = options.out.stat().st_size, sum(array.nbytes for array in (*params.values(), *running.values()))
+    print(packed.describe(network))
+    print(f"{options.out}: {size:,} bytes, 1/{floats / size:.1f} of the {floats:,} bytes of float32 parameters")
+    return 0
+
+
+def _bench(options):
+    from . import bench, plots
+
+    def say(text):
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+    try:
+        if options.readme:
+            bench.check_markers(options.readme, options.what)
+        result = bench.BENCHES[options.what](say)
+    except ValueError as error:
+        raise UsageError(error) from None
+    say("")
+    print(bench.tables(result))
+    for what, ratio in bench.figures(result):
+        print(f"{what}: {ratio:.2f}")
+    picture = options.json.with_suffix(".png") if options.json else Path(f"bench-{options.what}.png")
+    plots.save(plots.bars(*bench.bars(result)), picture)
+    if options.json:
+        bench.save_json(options.json, result)
+    if options.readme:
+        bench.write_readme(options.readme, result)
+    print(f"picture in {picture}")
     return 0
 
 

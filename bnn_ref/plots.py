@@ -40,6 +40,22 @@ def weight_histograms(params, names):
     return figure
 
 
+def bars(title, entries):
+    """Horizontal bars of ratios on a logarithmic axis, with 1 as the line to beat; a Figure.
+
+    entries: (label, ratio, whether it is of this package) from the top down.
+    """
+    labels, ratios, ours = zip(*entries)
+    figure = Figure(figsize=(7.5, 0.9 + 0.32 * len(entries)), layout="constrained")
+    panel = figure.add_subplot(xscale="log", xlabel="times faster", title=title)
+    drawn = panel.barh(range(len(entries)), ratios, color=["tab:blue" if own else "tab:gray" for own in ours])
+    panel.bar_label(drawn, [f"{ratio:.1f}" if ratio < 100 else f"{ratio:.0f}" for ratio in ratios], padding=3)
+    panel.set(yticks=range(len(entries)), yticklabels=labels, xlim=(min(ratios) / 1.5, max(ratios) * 1.8))
+    panel.axvline(1, color="black", linewidth=0.8)
+    panel.invert_yaxis()
+    return figure
+
+
 def save(figure, path):
     """Write a figure as PNG, whole or not at all. Raises OSError."""
     with atomic_write(path) as file:

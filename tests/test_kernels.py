@@ -22,7 +22,8 @@ if compiled.COMPILED:
 @pytest.fixture(params=[1, 2, 5])
 def threads(request, monkeypatch):
     """One thread, two, and more than this machine has; and pieces so small that all of them are used."""
-    monkeypatch.setattr(panels, "WORDS_PER_THREAD", 1)
+    monkeypatch.setattr(panels, "BLOCKS_WORTH", 1)
+    monkeypatch.setattr(panels, "ROWS_WORTH", 1)
     compiled.set_threads(request.param)
     yield request.param
     compiled.set_threads(None)

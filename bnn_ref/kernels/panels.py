@@ -10,7 +10,8 @@ from .lanes import carry_save_tile, differences, plain_tile
 
 PLAIN, CARRY_SAVE = machine.PLAIN, machine.CARRY_SAVE
 FEW_ROWS = 12                         # of a: below, copying b into panels costs more than the panels save
-WORDS_PER_THREAD = 1 << 17            # pairs of words worth waking a thread for
+BLOCKS_WORTH = 1 << 21                # pairs of words for which it pays to wake a thread: a quarter of a millisecond
+ROWS_WORTH = 1 << 19                  # and where b comes from memory, a few of them at a time
 
 
 @jit
@@ -130,7 +131,7 @@ def blocks(a, b, k, planes=1):
     m, n = a.size // (planes * words), len(b)
     depth = machine.panel_words(tile.columns, words)
     bands = -(-m // machine.band_rows(8 * planes * words))
-    pieces = min(4 * threads(), m * n * words * planes // WORDS_PER_THREAD) if threads() > 1 else 1
+    pieces = min(4 * threads(), m * n * words * planes // BLOCKS_WORTH) if threads() > 1 else 1
     panels = -(-n // tile.columns)
     parts = max(1, min(-(-pieces // bands), panels))
     if bands * parts < pieces:                                     # few panels: more bands
@@ -160,5 +161,5 @@ def rows(a, b, k, planes=1):
     out = np.empty((m, n), np.int32)
     flat_a, flat_b, flat_out = np.ascontiguousarray(a).reshape(-1), np.ascontiguousarray(b).reshape(-1), out.reshape(-1)
     parallel_for(lambda start, stop: _rows(flat_a, flat_b, k, flat_out, planes, m, start, stop), n,
-                 -(-WORDS_PER_THREAD // (m * words * planes)))
+                 -(-ROWS_WORTH // (m * words * planes)))
     return out
