@@ -147,8 +147,9 @@ def _torch_rivals(torch, x, w, expected):
     return rivals
 
 
-def matmul(sizes=(1024, 2048, 4096, 8192), say=lambda text: None):
-    """Every rung this machine can run, its register limit, NumPy's BLAS and PyTorch, on size³ products of ±1."""
+def matmul(say=lambda text: None, sizes=(1024, 2048, 4096, 8192), side=4096):
+    """Every rung this machine can run, its register limit, NumPy's BLAS and PyTorch, on size³ products of ±1; then few
+    rows against side × side weights."""
     check_tools()
     rng, rows = np.random.default_rng(0), []
     for size in sizes:
@@ -156,7 +157,7 @@ def matmul(sizes=(1024, 2048, 4096, 8192), say=lambda text: None):
         for count in sorted({1, compiled.threads()}):
             rows += _square(size, count, *operands, lambda text, size=size, count=count: say(
                 f"{size}³ on {count} thread{'s' * (count > 1)}: {text}"))
-    few = [row for m in (1, 4, 8, 16, 64) for row in _few_rows(m, rng, lambda text, m=m: say(f"{m} rows: {text}"))]
+    few = [row for m in (1, 4, 8, 16, 64) for row in _few_rows(m, side, rng, lambda text, m=m: say(f"{m} rows: {text}"))]
     return {**header("matmul"), "rows": rows, "few_rows": few}
 
 
@@ -191,15 +192,15 @@ def _verify(candidate, a, b, k, expected):
         raise AssertionError(f"rung {candidate.name} is wrong for {expected.shape} and k = {k}: not timed")
 
 
-def _few_rows(m, rng, say):
-    """m rows of a against 4096 × 4096 weights, on one thread."""
-    x, w, a, b = _operands(m, 4096, 4096, rng)
+def _few_rows(m, side, rng, say):
+    """m rows of a against side × side weights, on one thread."""
+    x, w, a, b = _operands(m, side, side, rng)
     expected = (x @ w.T).astype(np.int32)
     with _threads(1):
         contenders = {}
         for name in ("rows", "blocks"):
-            _verify(rung(name), a, b, 4096, expected)
-            contenders[name] = functools.partial(rung(name), a, b, 4096)
+            _verify(rung(name), a, b, side, expected)
+            contenders[name] = functools.partial(rung(name), a, b, side)
         contenders[BLAS] = lambda: x @ w.T
         samples = interleave({name: _repeat(function, 20) for name, function in contenders.items()}, say)
     return [{"rows": m, "name": name, **_summary(times)} for name, times in samples.items()]

@@ -36,7 +36,7 @@ def atomic_write(path):
 
 
 class DamagedError(ValueError):
-    """A file that cannot be read as an .npz archive of plain arrays; the message says why, in one line."""
+    """A file that cannot be read as what it should be; the message says why, in one line."""
 
 
 def read_arrays(path, wanted=None, required=()):

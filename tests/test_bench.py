@@ -26,7 +26,7 @@ def quick(monkeypatch):
 
 @pytest.fixture(scope="module")
 def square():
-    return bench.matmul(sizes=(64, 130))
+    return bench.matmul(sizes=(64, 130), side=200)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import numpy as np
 
 from .bits import BITS, words
 from .compiled import COMPILED, jit, parallel_for
-from .lanes import at_least64, plane64, signs64
+from .lanes import plane64, signs64
 
-__all__ = ["COMPILED", "pack_float", "pack_pixels", "pack_thresholds"]
+__all__ = ["COMPILED", "pack_float", "pack_pixels"]
 
 PIECE = 1 << 18                       # entries worth a thread of their own
 
@@ -57,30 +57,3 @@ def pack_pixels(x):
     flat = np.ascontiguousarray(x).reshape(-1)
     parallel_for(lambda start, stop: _pack_pixels(flat, out, k, start, stop), len(out), -(-PIECE // k))
     return out.reshape(*rows, 8, words(k))
-
-
-@jit
-def _pack_thresholds(s, t, flip, out, n, start, stop):
-    rest = n % BITS
-    whole = n - rest
-    s_tail, t_tail = np.zeros(BITS, s.dtype), np.ones(BITS, t.dtype)
-    t_tail[:rest] = t[whole:]
-    for row in range(start, stop):
-        for word in range(whole // BITS):
-            out[row, word] = at_least64(s, row * n + word * BITS, t, word * BITS) ^ flip[word]
-        if rest:
-            s_tail[:rest] = s[row * n + whole:(row + 1) * n]
-            out[row, whole // BITS] = at_least64(s_tail, 0, t_tail, 0) ^ flip[whole // BITS]
-
-
-def pack_thresholds(s, t, flip):
-    """The bits (s >= t) XOR flip of integer products: batch normalization and sign in one comparison [BNN-A4].
-
-    s: int32 (rows, n), C-contiguous; t: int32 (n,); flip: uint64 (words,), a bit for each of the n, padding bits 0.
-    Returns uint64 (rows, words).
-    """
-    rows, n = s.shape
-    out = np.empty((rows, words(n)), np.uint64)
-    flat = s.reshape(-1)
-    parallel_for(lambda start, stop: _pack_thresholds(flat, t, flip, out, n, start, stop), rows, -(-PIECE // n))
-    return out

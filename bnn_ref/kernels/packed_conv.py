@@ -1,0 +1,90 @@
+"""What a network on bits does between two products: patches, thresholds, pooling; loops over words.
+
+Maps lie channels last here, N × H × W × words, so that a row of a patch is one run of memory. Each function shares the
+pictures, or rows, among threads.
+"""
+
+import numpy as np
+
+from .bits import BITS
+from .compiled import jit, parallel_for
+from .lanes import at_least64
+
+PIECE = 1 << 18                       # entries worth a thread of their own
+
+
+def _shared(kernel, count, entries, *arrays):
+    """kernel(*arrays, start, stop) over `count` pictures or rows of so many entries."""
+    parallel_for(lambda start, stop: kernel(*arrays, start, stop), count, -(-PIECE // entries))
+
+
+def im2col(x, length, pad, out):
+    """Patches at every position [CONV-1]: one copy for each row of a patch; 0 where a patch is beyond the map.
+
+    x: (N, H, W·length), words or pixels, `length` of them a point; out: (N, OH, OW, KH, KW·length), like x.
+    """
+    _shared(_im2col, len(x), out[0].size, x, length, pad, out)
+
+
+@jit
+def _im2col(x, length, pad, out, first, last):
+    h, width = x.shape[1:]
+    _, oh, ow, kh, run = out.shape
+    for image in range(first, last):
+        for y in range(oh):
+            for z in range(ow):
+                start = (z - pad) * length                         # of the patch, in a row of the map
+                for i in range(kh):
+                    row = y + i - pad
+                    above = row < 0 or row >= h
+                    left = run if above else min(max(0, -start), run)
+                    right = run if above else max(left, min(run, width - start))
+                    for at in range(left):
+                        out[image, y, z, i, at] = 0
+                    for at in range(left, right):
+                        out[image, y, z, i, at] = x[image, row, start + at]
+                    for at in range(right, run):
+                        out[image, y, z, i, at] = 0
+
+
+def threshold(s, thresholds, kinds, out):
+    """Bit j of a row is 1 where s[row, j] >= thresholds[kind, j]; the bits past M are 0.
+
+    s: int32 (rows, M); thresholds: int32 (kinds, M); kinds: integers (positions,), the kind of thresholds at a
+    position, row r being at position r % positions. out: uint64 (rows, ⌈M/64⌉).
+    """
+    _shared(_threshold, len(s), s.shape[1], s.reshape(-1), thresholds.reshape(-1), kinds, s.shape[1], out)
+
+
+@jit
+def _threshold(s, thresholds, kinds, m, out, first, last):
+    whole = m // BITS
+    s_tail, t_tail = np.zeros(BITS, s.dtype), np.ones(BITS, thresholds.dtype)      # the bits past M: 0 >= 1
+    for row in range(first, last):
+        at, of = row * m, kinds[row % len(kinds)] * m
+        for word in range(whole):
+            out[row, word] = at_least64(s, at + word * BITS, thresholds, of + word * BITS)
+        if whole * BITS < m:
+            for bit in range(m - whole * BITS):
+                s_tail[bit] = s[at + whole * BITS + bit]
+                t_tail[bit] = thresholds[of + whole * BITS + bit]
+            out[row, whole] = at_least64(s_tail, 0, t_tail, 0)
+
+
+def or_pool(x, kernel, stride, out):
+    """Max pooling of bits: the OR over each window [POOL-1]. x: uint64 (N, H, W, words), out: (N, OH, OW, words)."""
+    _shared(_or_pool, len(x), x[0].size, x, kernel, stride, out)
+
+
+@jit
+def _or_pool(x, kernel, stride, out, first, last):
+    _, oh, ow, words = out.shape
+    for image in range(first, last):
+        for y in range(oh):
+            for z in range(ow):
+                for word in range(words):
+                    any_of = np.uint64(0)
+                    for i in range(kernel):
+                        for j in range(kernel):
+                            any_of |= x[image, y * stride + i, z * stride + j, word]
+                    out[image, y, z, word] = any_of

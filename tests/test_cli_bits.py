@@ -1,0 +1,109 @@
+"""pack and evaluate on bits, as a user meets them: the float network's answers, one-line errors, nothing lost."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnn_ref import cli, packed
+from bnn_ref.kernels import LADDER
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BNN_REF_DATA", raising=False)
+
+
+@pytest.fixture(scope="module", params=["mlp", "convnet"])
+def finished(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    epochs = {"mlp": "2", "convnet": "1"}[request.param]
+    assert cli.main(["train", "bnn", "--net", request.param, "--epochs", epochs, "--out", str(folder)]) == 0
+    return folder
+
+
+def printed(capsys, *args):
+    assert cli.main([str(arg) for arg in args]) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys, *args):
+    before = {path: path.read_bytes() for path in Path(".").rglob("*") if path.is_file()}
+    assert cli.main([str(arg) for arg in args]) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"bnn-ref: error: [^\n]+\n", error), error
+    assert {path: path.read_bytes() for path in Path(".").rglob("*") if path.is_file()} == before
+    return error
+
+
+def test_a_packed_run_errs_where_the_run_errs(finished, capsys):
+    in_floats = printed(capsys, "evaluate", finished)
+    assert in_floats == f"test error {json.loads((finished / 'run.json').read_text())['test_error']:.2f} %\n"
+    shown = printed(capsys, "pack", finished, "--out", "net.bnn")
+    size = Path("net.bnn").stat().st_size
+    assert f"net.bnn: {size:,} bytes" in shown
+    assert printed(capsys, "evaluate", "net.bnn") == in_floats
+    for rung in ("identity", "tiles", "blocks"):
+        assert printed(capsys, "evaluate", finished, "--rung", rung) == in_floats
+        assert printed(capsys, "evaluate", "net.bnn", "--rung", rung) == in_floats
+
+
+def test_the_file_says_what_it_came_from(finished, capsys):
+    printed(capsys, "pack", finished, "--out", "net.bnn")
+    settings = json.loads((finished / "run.json").read_text())["settings"]
+    said = json.loads(packed.load_packed("net.bnn").text)
+    assert said == {key: settings[key] for key in ("paper", "data", "preset", "net", "seed")}
+
+
+def test_packing_twice_gives_the_same_bytes(finished, capsys):
+    printed(capsys, "pack", finished, "--out", "one.bnn")
+    printed(capsys, "pack", finished, "--out", "two.bnn")
+    assert Path("one.bnn").read_bytes() == Path("two.bnn").read_bytes()
+    assert sorted(Path(".").iterdir()) == [Path("one.bnn"), Path("two.bnn")]
+
+
+def test_rungs_that_cannot_run(finished, capsys):
+    assert "expected one of definition, identity" in refused(capsys, "evaluate", finished, "--rung", "fastest")
+    for rung in LADDER:
+        if rung.missing():
+            assert rung.missing() in refused(capsys, "evaluate", finished, "--rung", rung.name)
+
+
+def test_networks_without_a_form_on_bits(tmp_path_factory, capsys):
+    for paper in ("float", "binaryconnect"):
+        folder = tmp_path_factory.mktemp(paper) / "run"
+        assert cli.main(["train", paper, "--epochs", "1", "--out", str(folder)]) == 0
+        capsys.readouterr()
+        assert "no form on bits" in refused(capsys, "pack", folder, "--out", "net.bnn")
+        assert "no form on bits" in refused(capsys, "evaluate", folder, "--rung", "identity")
+
+
+def test_mistakes_end_in_one_line(finished, capsys):
+    printed(capsys, "pack", finished, "--out", "net.bnn")
+    assert "--out" in refused(capsys, "pack", finished)
+    assert "not a run folder" in refused(capsys, "pack", "absent", "--out", "other.bnn")
+    assert "is a folder" in refused(capsys, "pack", finished, "--out", ".")
+    assert "absent" in refused(capsys, "pack", finished, "--out", "absent/net.bnn")
+    assert "not a run folder" in refused(capsys, "evaluate", "absent.bnn")
+    Path("text.bnn").write_text("This is no network.")
+    assert "text.bnn" in refused(capsys, "evaluate", "text.bnn")
+    content = Path("net.bnn").read_bytes()
+    for damaged in (content[:100], content[:-1], content[:500] + bytes([content[500] ^ 1]) + content[501:], b""):
+        Path("damaged.bnn").write_bytes(damaged)
+        assert "damaged.bnn" in refused(capsys, "evaluate", "damaged.bnn")
+    np.savez("mine.npz", train_x=np.zeros((20, 1, 5, 5), np.uint8), train_y=np.arange(20) % 10,
+             test_x=np.zeros((10, 1, 5, 5), np.uint8), test_y=np.arange(10))
+    assert "(1, 5, 5)" in refused(capsys, "evaluate", "net.bnn", "--data", "mine.npz")
+    assert "(1, 5, 5)" in refused(capsys, "evaluate", finished, "--data", "mine.npz")
+
+
+def test_a_file_that_does_not_say_its_data(finished, capsys):
+    printed(capsys, "pack", finished, "--out", "net.bnn")
+    network = packed.load_packed("net.bnn")
+    for text in ("", "my network", "[1]", '{"data": 3}'):
+        packed.save_packed("mute.bnn", packed.PackedNetwork(network.layers, network.output, text))
+        assert "--data" in refused(capsys, "evaluate", "mute.bnn")
+        assert printed(capsys, "evaluate", "mute.bnn", "--data", "digits") == printed(capsys, "evaluate", "net.bnn")

@@ -1,0 +1,491 @@
+"""Every fast function of training equals its readable twin, to the last bit, and so does a run made of them."""
+
+from dataclasses import replace
+
+import naive
+import numpy as np
+import pytest
+from naive import DTYPES, LAYOUTS, read_only, sample
+
+from bnn_ref import batchnorm, binarize, conv, data, dense, dropout, losses, network, optim, recipe, steps, train
+from bnn_ref.kernels import (
+    compiled,
+    recycle,
+    torch_step,
+    training,
+    training_conv,
+    training_dense,
+    training_norm,
+    training_update,
+)
+from bnn_ref.papers import PAPERS
+
+RNG = np.random.default_rng
+SIZES = [1, 63, 64, 65, 130] if compiled.COMPILED else [1, 3, 65]
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request, monkeypatch):
+    """Pieces so small that there is work for every thread, batches of patches so small that there are several."""
+    monkeypatch.setattr(training_dense, "PIECE", 20)
+    monkeypatch.setattr(training_update, "PIECE", 20)
+    monkeypatch.setattr(training_dense, "PANEL", 20)
+    monkeypatch.setattr(training_conv, "CACHE", 1500)
+    compiled.set_threads(request.param)
+    yield request.param
+    compiled.set_threads(None)
+
+
+def assert_same(comp, ref):
+    """Equal to the last bit, dtype and shape included, in every array of (nested) tuples and dicts."""
+    if isinstance(ref, (tuple, list)):
+        assert len(comp) == len(ref)
+        for one, other in zip(comp, ref):
+            assert_same(one, other)
+    elif isinstance(ref, dict):
+        assert comp.keys() == ref.keys()
+        for name in ref:
+            assert_same(comp[name], ref[name])
+    elif isinstance(ref, (np.ndarray, np.generic)):
+        np.testing.assert_array_equal(comp, ref, strict=True)
+        numbers = ~np.isnan(ref)
+        np.testing.assert_array_equal(np.signbit(comp)[numbers], np.signbit(ref)[numbers])     # +0 is not -0
+    else:
+        assert comp == ref
+
+
+def odd_numbers(rng, shape, dtype, layout="contiguous"):
+    """`sample` with NaN and infinities."""
+    x = np.array(sample(rng, shape, dtype))
+    places = rng.permutation(x.size)[:3]
+    x.reshape(-1)[places] = np.array([np.nan, np.inf, -np.inf], dtype)[:len(places)]
+    return read_only(LAYOUTS[layout](x))
+
+
+def plus_minus_one(rng, shape, dtype, layout="contiguous"):
+    return read_only(LAYOUTS[layout](rng.choice(np.array([-1, 1], dtype), shape)))
+
+
+# --- sign and products ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1,), (7, 65), (2, 3, 5, 4), (0, 3)], ids=str)
+def test_sign(shape, dtype, layout, threads):
+    rng = RNG(0)
+    x, dout = odd_numbers(rng, shape, dtype, layout), odd_numbers(rng, shape, dtype, layout)
+    assert_same(training_dense.sign(x), binarize.sign(x))
+    assert_same(training_dense.sign_forward(x), binarize.sign_forward(x))
+    with np.errstate(invalid="ignore"):
+        assert_same(training_dense.sign_backward(dout, x), binarize.sign_backward(dout, x))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n, d, m", [(1, 1, 1), (3, 65, 5), (5, 7, 130)])
+def test_dense(n, d, m, dtype, layout, threads):
+    rng = RNG(0)
+    x, w, ds = (sample(rng, shape, dtype, layout) for shape in ((n, d), (d, m), (n, m)))
+    for fast, readable in ((training_dense.dense_forward, dense.dense_forward),
+                           (training_dense.binary_dense_forward, dense.binary_dense_forward)):
+        comp, ref = fast(x, w), readable(x, w)
+        assert_same(comp, ref)
+        comp_dx, comp_dw = training_dense.dense_backward(ds, comp[1])
+        ref_dx, ref_dw = dense.dense_backward(ds, ref[1])
+        assert_same((comp_dx, comp_dw), (ref_dx, ref_dw))
+        none, comp_dw = training_dense.dense_backward_weights(ds, comp[1])
+        assert none is None
+        assert_same(comp_dw, ref_dw)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("d", SIZES)
+@pytest.mark.parametrize("m", SIZES)
+def test_weights_are_packed_with_their_signs(d, m, dtype, threads):
+    w = odd_numbers(RNG(0), (d, m), dtype)
+    comp_w_b, comp_packed = training_dense.sign_and_pack(w)
+    assert_same(comp_w_b, binarize.sign(w))
+    assert comp_packed.tolist() == naive.words_of_signs(w.T)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n, d, m", [(1, 1, 1), (3, 63, 2), (2, 64, 65), (9, 65, 130), (20, 130, 64), (0, 3, 2)])
+def test_dense_on_bits(n, d, m, dtype, layout, threads):
+    rng = RNG(0)
+    x, w = plus_minus_one(rng, (n, d), dtype, layout), sample(rng, (d, m), dtype, layout)
+    assert_same(training_dense.xnor_dense_forward(x, w), dense.binary_dense_forward(x, w))
+
+
+# --- batch normalization -------------------------------------------------------------------------------------------
+
+BATCHES = [(1, 1), (5, 1), (1, 3), (2, 2), (100, 65), (7, 130), (3, 2, 1, 1), (2, 3, 1, 7), (2, 3, 4, 2), (3, 2, 5, 13),
+           (4, 1, 6, 6), (2, 5, 14, 14), (2, 3, 16, 17), (0, 3)]
+if compiled.COMPILED:
+    BATCHES += [(2, 2, 28, 28), (2, 2, 64, 128), (1, 2, 64, 129), (2, 3, 61, 67)]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", BATCHES, ids=str)
+def test_batchnorm(shape, dtype, layout, threads):
+    rng = RNG(0)
+    x, da = sample(rng, shape, dtype, layout), sample(rng, shape, dtype, layout)
+    per_unit = [sample(rng, shape[1:2], dtype, layout) for _ in range(3)] + [naive.uniform(rng, shape[1:2], dtype)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if not x.size:
+            with pytest.warns(RuntimeWarning, match="empty slice"):
+                ref = batchnorm.batchnorm_forward(x, *per_unit)
+            with pytest.warns(RuntimeWarning, match="empty slice"):
+                assert_same(training_norm.batchnorm_forward(x, *per_unit), ref)
+            return
+    for settings in ((), (0.3, 0.01)):
+        comp = training_norm.batchnorm_forward(x, *per_unit, *settings)
+        ref = batchnorm.batchnorm_forward(x, *per_unit, *settings)
+        assert_same(comp, ref)
+        assert_same(training_norm.batchnorm_backward(da, comp[1]), batchnorm.batchnorm_backward(da, ref[1]))
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (2, 3, 4, 3)], ids=str)
+def test_batchnorm_passes_on_what_is_no_number(shape):
+    rng = RNG(0)
+    x, da = odd_numbers(rng, shape, np.float32), odd_numbers(rng, shape, np.float32)
+    units = np.ones(shape[1], np.float32)
+    with np.errstate(invalid="ignore"):
+        comp = training_norm.batchnorm_forward(x, units, units, units, units)
+        assert_same(comp, batchnorm.batchnorm_forward(x, units, units, units, units))
+        assert_same(training_norm.batchnorm_backward(da, comp[1]), batchnorm.batchnorm_backward(da, comp[1]))
+
+
+# --- convolution and pooling ---------------------------------------------------------------------------------------
+
+GEOMETRIES = (                            # N C H W, M KH KW, stride, pad, pad value
+    ((1, 1, 1, 1), (1, 1, 1), 1, 0, 1.0),
+    ((2, 3, 5, 4), (2, 3, 2), 1, 0, -1.0),
+    ((1, 2, 4, 6), (3, 2, 3), 2, 1, -1.0),
+    ((2, 1, 7, 5), (1, 3, 3), 3, 2, 1.0),
+    ((3, 2, 6, 3), (2, 1, 2), 4, 0, 1.0),        # stride > kernel: pixels in no patch
+    ((1, 2, 3, 8), (4, 3, 8), 1, 0, 1.0),        # kernel = image
+    ((5, 7, 6, 5), (3, 3, 3), 1, 1, -1.0),       # 63 entries in a patch
+    ((4, 16, 5, 6), (3, 2, 2), 1, 1, 1.0),       # 64
+    ((3, 13, 4, 4), (2, 5, 5), 1, 2, -1.0),      # 325
+)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+def test_convolution(geometry, dtype, layout, threads):
+    shape, (m, *kernel), stride, pad, border = geometry
+    rng = RNG(0)
+    real, w = sample(rng, shape, dtype, layout), sample(rng, (m, shape[1], *kernel), dtype, layout)
+    binary = plus_minus_one(rng, shape, dtype, layout)
+    for fast, readable, x, pad_value in (
+            (training_conv.conv_forward, conv.conv_forward, real, 0.5),
+            (training_conv.binary_conv_forward, conv.binary_conv_forward, real, border),
+            (training_conv.xnor_conv_forward, conv.binary_conv_forward, binary, border)):
+        settings = stride, pad, pad_value
+        (comp_s, comp_cache), (ref_s, ref_cache) = fast(x, w, *settings), readable(x, w, *settings)
+        assert_same(comp_s, ref_s)
+        ds = sample(rng, ref_s.shape, dtype, layout)
+        ref_dx, ref_dw = conv.conv_backward(ds, ref_cache)
+        assert_same(training_conv.conv_backward(ds, comp_cache), (ref_dx, ref_dw))
+        none, comp_dw = training_conv.conv_backward_weights(ds, comp_cache)
+        assert none is None
+        assert_same(comp_dw, ref_dw)
+
+
+def test_convolution_of_no_picture():
+    x, w = np.zeros((0, 2, 4, 4), np.float32), np.ones((3, 2, 3, 3), np.float32)
+    for fast in (training_conv.conv_forward, training_conv.xnor_conv_forward):
+        s, cache = fast(x, w, 1, 1, 1.0)
+        assert s.shape == (0, 3, 4, 4)
+        assert_same(training_conv.conv_backward(s, cache), (x, np.zeros_like(w)))
+
+
+POOLS = (((1, 1, 1, 1), 1, 1), ((2, 3, 4, 6), 2, 2), ((1, 2, 7, 5), 3, 2), ((2, 1, 5, 6), 3, 1), ((1, 1, 7, 4), 2, 3),
+         ((1, 1, 18, 20), 17, 1), ((0, 2, 4, 4), 2, 2))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["ties", "odd"])
+@pytest.mark.parametrize("shape, kernel, stride", POOLS, ids=str)
+def test_max_pooling(shape, kernel, stride, kind, dtype, layout, threads):
+    rng = RNG(0)
+    if kind == "ties":
+        x = read_only(LAYOUTS[layout](rng.integers(-1, 2, shape).astype(dtype)))
+    else:
+        x = odd_numbers(rng, shape, dtype, layout) + dtype(0)                     # + 0: no -0 to tie with +0
+    comp, ref = training_conv.max_pool_forward(x, kernel, stride), conv.max_pool_forward(x, kernel, stride)
+    assert_same(comp, ref)
+    dout = odd_numbers(rng, ref[0].shape, dtype, layout)
+    with np.errstate(invalid="ignore"):
+        assert_same(training_conv.max_pool_backward(dout, comp[1]), conv.max_pool_backward(dout, ref[1]))
+
+
+# --- doors ---------------------------------------------------------------------------------------------------------
+
+
+def message(function, *arguments):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        function(*arguments)
+    return caught.type, str(caught.value)
+
+
+def test_wrong_arrays_are_refused_in_the_same_words():
+    rows, maps, units = np.zeros((2, 3)), np.zeros((2, 3, 4, 4)), np.zeros(3)
+    w, kernels = np.zeros((3, 5)), np.zeros((5, 3, 3, 3))
+    dense_cache, conv_cache = (rows, w), conv.conv_forward(maps, kernels)[1]
+    fast_cache = training_conv.conv_forward(maps, kernels)[1]
+    pool_cache = conv.max_pool_forward(maps, 2, 2)[1]
+    for fast, readable, good in (
+            (training_dense.sign_forward, binarize.sign_forward, [rows]),
+            (training_dense.dense_forward, dense.dense_forward, [rows, w]),
+            (training_dense.binary_dense_forward, dense.binary_dense_forward, [rows, w]),
+            (training_dense.xnor_dense_forward, dense.binary_dense_forward, [rows, w]),
+            (training_norm.batchnorm_forward, batchnorm.batchnorm_forward, [rows, units, units, units, units]),
+            (training_conv.conv_forward, conv.conv_forward, [maps, kernels, 1, 0, 0.0]),
+            (training_conv.binary_conv_forward, conv.binary_conv_forward, [maps, kernels, 1, 0, 0.0]),
+            (training_conv.xnor_conv_forward, conv.binary_conv_forward, [maps, kernels, 1, 0, 1.0]),
+            (training_conv.max_pool_forward, conv.max_pool_forward, [maps, 2, 2])):
+        for place in [i for i, value in enumerate(good) if isinstance(value, np.ndarray)]:
+            for bad in (good[place].astype(np.float16), good[place].tolist()):
+                spoiled = [*good[:place], bad, *good[place + 1:]]
+                assert message(fast, *spoiled) == message(readable, *spoiled)
+    for stride, pad in ((0, 0), (1, -1)):
+        assert message(training_conv.conv_forward, maps, kernels, stride, pad) \
+            == message(conv.conv_forward, maps, kernels, stride, pad)
+    for ds in (np.zeros((2, 4)), np.zeros((2, 5), np.float32)):
+        assert message(training_dense.dense_backward, ds, dense_cache) \
+            == message(training_dense.dense_backward_weights, ds, dense_cache) \
+            == message(dense.dense_backward, ds, dense_cache)
+    assert message(training_dense.sign_backward, rows, w) == message(binarize.sign_backward, rows, w)
+    ds = np.zeros((2, 5, 2, 3))
+    assert message(training_conv.conv_backward, ds, fast_cache) == message(conv.conv_backward, ds, conv_cache)
+    for dout in (np.zeros((2, 3, 2, 1)), np.zeros((2, 3, 2, 2), int)):
+        assert message(training_conv.max_pool_backward, dout, pool_cache) \
+            == message(conv.max_pool_backward, dout, pool_cache)
+    assert message(training_norm.batchnorm_backward, rows, (w, units, units)) \
+        == message(batchnorm.batchnorm_backward, rows, (w, units, units))
+
+
+# --- Adam ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("settings", [{}, {"beta1": 0.6, "beta2": 0.7, "eps": 0.1}], ids=str)
+def test_adam_in_place(dtype, settings, threads):
+    rng = RNG(0)
+    shapes = {"a": (5, 3), "b": (131,), "c": (2, 1, 3, 2), "none": (0, 3)}
+    params = {name: np.array(sample(rng, shape, dtype)) for name, shape in shapes.items()}
+    params["b"][:3] = np.nan, np.inf, -np.inf
+    state = optim.adam_init(params)
+    comp_params, comp_state = training_update.own(params, state)
+    kept = comp_params["a"]
+    for t, layout in enumerate(LAYOUTS, start=1):
+        grads = {name: sample(rng, shape, dtype, layout) for name, shape in shapes.items()}
+        rates = {name: 0.1 * t + 0.1 * i for i, name in enumerate(shapes)}
+        with np.errstate(invalid="ignore"):
+            params, state = optim.adam_step(params, grads, state, rates, **settings)
+            params = optim.clip_weights(params, ["a", "b"])
+        comp_params, comp_state = training_update.adam_step_in_place(comp_params, grads, comp_state, rates, ["a", "b"],
+                                                                     **settings)
+        assert_same(comp_params, params)
+        assert_same(comp_state, state)
+    assert comp_params["a"] is kept
+    assert np.abs(params["a"]).max() == 1 < np.abs(params["c"]).max()             # there was something to clip
+
+
+def test_adam_clips_nothing_unless_told_and_takes_one_rate_for_all():
+    params, grads = {"w": np.array([0.95, -3.0], np.float32)}, {"w": np.array([-1.0, 1.0], np.float32)}
+    state = optim.adam_init(params)
+    comp_params, comp_state = training_update.own(params, state)
+    comp = training_update.adam_step_in_place(comp_params, grads, comp_state, 0.1)
+    assert_same(comp, optim.adam_step(params, grads, state, 0.1))
+    assert np.abs(comp[0]["w"]).min() > 1
+
+
+def test_owned_arrays_are_copies():
+    params = {"w": np.asfortranarray(np.ones((2, 3)))}
+    state = optim.adam_init(params)
+    comp_params, comp_state = training_update.own(params, state)
+    assert_same((comp_params, comp_state), (params, state))
+    for comp, ref in ((comp_params, params), (comp_state["m"], state["m"]), (comp_state["u"], state["u"])):
+        assert not np.shares_memory(comp["w"], ref["w"])
+        assert comp["w"].flags.c_contiguous
+
+
+def test_adam_refuses_what_does_not_fit():
+    params = {"w": np.ones((2, 3))}
+    state = optim.adam_init(params)
+    for grads in ({"w": np.ones(6)}, {"v": np.ones((2, 3))}):
+        assert message(training_update.adam_step_in_place, params, grads, state, 0.1) \
+            == message(optim.adam_step, params, grads, state, 0.1)
+    with pytest.raises(ValueError, match=r"^params: expected C-contiguous arrays .* in w$"):
+        training_update.adam_step_in_place({"w": np.ones((3, 2)).T}, params, state, 0.1)
+
+
+# --- memory --------------------------------------------------------------------------------------------------------
+
+
+def test_memory_comes_back_when_the_last_view_has_died_and_not_before(monkeypatch):
+    monkeypatch.setattr(recycle, "_waiting", {})
+    shape = 3, recycle.LEAST
+    first = recycle.empty(shape, np.float32)
+    assert first.shape == shape and first.dtype == np.float32 and first.flags.c_contiguous and first.flags.writeable
+    address = first.ctypes.data
+    view = first[1:].T[5:9]
+    view[:] = 7
+    del first
+    second = recycle.empty(shape, np.float32)
+    second[:] = 0
+    assert second.ctypes.data != address
+    assert (view == 7).all()
+    del view
+    assert recycle.empty((recycle.LEAST, 3), np.int32).ctypes.data == address     # any shape and type of that size
+    assert recycle.empty(shape, np.float32).ctypes.data == address
+    small = recycle.empty((3, 5), np.float64)
+    assert small.shape == (3, 5) and small.base is None
+
+
+def test_no_more_memory_waits_than_agreed(monkeypatch):
+    monkeypatch.setattr(recycle, "_waiting", {})
+    monkeypatch.setattr(recycle, "KEPT", 3 * recycle.LEAST)
+    several = [recycle.empty((recycle.LEAST,), np.uint8) for _ in range(5)]
+    del several
+    assert [len(pieces) for pieces in recycle._waiting.values()] == [3]
+
+
+# --- the network ---------------------------------------------------------------------------------------------------
+
+
+def forwards(net, **settings):
+    chosen = recipe.Recipe(net, 1, 10, (0.01, 0.01), **settings)
+    fast = training.accelerate(recipe.build(chosen, (1, 8, 8), 10, PAPERS["bnn"].VOCABULARIES["deterministic"]))
+    return {step.name: step.forward for step in fast}
+
+
+def test_products_run_on_bits_where_their_input_is_binary():
+    mlp = forwards("8FC-8FC")
+    assert mlp["fc1"] is training_dense.binary_dense_forward
+    assert mlp["fc2"] is mlp["fc3"] is training_dense.xnor_dense_forward
+    dropped = forwards("8FC-8FC", dropout=(0.1, 0.2))
+    assert dropped["fc2"] is dropped["fc3"] is training_dense.binary_dense_forward
+    assert dropped["drop1"] is dropout.dropout_forward
+    for pad_value, on_bits in ((-1.0, True), (1.0, True), (0.0, False)):
+        net = forwards("4C3-4C3-MP2-8FC", pad_value=pad_value)
+        assert net["conv1"] is training_conv.binary_conv_forward
+        assert (net["conv2"] is training_conv.xnor_conv_forward) == on_bits
+        assert net["fc3"] is training_dense.xnor_dense_forward
+    assert forwards("4C1-4C1")["conv2"] is training_conv.xnor_conv_forward       # no border, no matter what it holds
+    relu = training.accelerate((steps.sign_step("act"), steps.relu_step("relu"), steps.binary_dense_step("fc", 3, 2)))
+    assert relu[2].forward is training_dense.binary_dense_forward
+    pooled = training.accelerate((steps.stochastic_sign_step("act"), steps.max_pool_step("pool", 2, 2),
+                                  steps.flatten_step("flat"), steps.binary_dense_step("fc", 3, 2)))
+    assert pooled[3].forward is training_dense.xnor_dense_forward
+
+
+def test_an_accelerated_network_describes_and_predicts_as_before():
+    net = (steps.flatten_step("flat"), steps.binary_dense_step("fc1", 4, 3), steps.batchnorm_step("bn1", 3))
+    fast = training.accelerate(net)
+    assert network.describe(fast) == network.describe(net)
+    assert [step.predict for step in fast] == [step.predict for step in net]
+    assert network.param_specs(fast) == network.param_specs(net)
+
+
+def run(chosen, module, weights, fast, count, dtype=np.float32):
+    """The losses of `count` steps on the digits, and the state after them."""
+    net = recipe.build(chosen, (1, 8, 8), 10, module.VOCABULARIES[weights])
+    images, labels = DIGITS.train_x, DIGITS.train_y
+    params, running = network.init(net, RNG(0), dtype)
+    state = chosen.optimizer.init(params)
+    rates = optim.learning_rates(0.03, train.binary_shapes(net), params, chosen.optimizer.glorot_power)
+    step = train.training_step
+    if fast:
+        net, step = training.accelerate(net), training.training_step
+        params, state = training.own(chosen, params, state)
+    rng, all_losses = RNG(1), []
+    for _ in range(count):
+        batch = rng.integers(0, len(images), chosen.batch)
+        x = train.scale_pixels(images[batch]).astype(dtype)
+        loss, params, running, state = step(net, chosen, params, running, state, x, labels[batch], rates, rng)
+        all_losses.append(loss)
+    return all_losses, params, running, state
+
+
+DIGITS = data.load("digits")
+MLP, CONVNET = "70FC-65FC", "6C3-MP2-11C3-MP2-20FC"
+if not compiled.COMPILED:
+    MLP, CONVNET = "5FC-4FC", "2C3-MP2-2C3-MP2-3FC"
+
+
+@pytest.mark.parametrize("paper, weights, chosen", [
+    ("bnn", "deterministic", {"net": MLP}),
+    ("bnn", "deterministic", {"net": MLP, "dropout": (0.1, 0.2)}),
+    ("bnn", "deterministic", {"net": MLP, "optimizer": optim.SGD}),
+    ("bnn", "deterministic", {"net": MLP, "loss": losses.SOFTMAX_CROSS_ENTROPY}),
+    ("bnn", "deterministic", {"net": CONVNET, "pad_value": -1.0}),
+    ("bnn", "deterministic", {"net": CONVNET}),
+    ("binaryconnect", "stochastic", {"net": MLP, "dropout": (0.1, 0.2)}),
+    ("binaryconnect", "deterministic", {"net": CONVNET}),
+    ("float", "real", {"net": CONVNET}),
+], ids=str)
+def test_a_run_writes_the_same_bytes(paper, weights, chosen, threads):
+    chosen = replace(recipe.Recipe("", 1, 50 if compiled.COMPILED else 3, (0.01, 0.01)), **chosen)
+    count = 20 if compiled.COMPILED else 2
+    assert_same(run(chosen, PAPERS[paper], weights, True, count), run(chosen, PAPERS[paper], weights, False, count))
+
+
+def test_a_run_in_double_precision():
+    chosen = recipe.Recipe(CONVNET, 1, 10, (0.01, 0.01), pad_value=-1.0)
+    arguments = PAPERS["bnn"], "deterministic"
+    assert_same(run(chosen, *arguments, True, 2, np.float64), run(chosen, *arguments, False, 2, np.float64))
+
+
+def test_the_fast_step_writes_to_what_it_owns_alone():
+    chosen = recipe.Recipe("5FC", 1, 4, (0.01, 0.01))
+    net = recipe.build(chosen, (1, 8, 8), 10, PAPERS["bnn"].VOCABULARIES["deterministic"])
+    params, running = network.init(net, RNG(0))
+    state = optim.adam_init(params)
+    before = {name: w.copy() for name, w in (params | running).items()}
+    owned = training.own(chosen, params, state)
+    x, labels = read_only(sample(RNG(1), (4, 1, 8, 8), np.float32)), np.arange(4)
+    for array in running.values():
+        array.flags.writeable = False
+    _, new_params, _, _ = training.training_step(training.accelerate(net), chosen, owned[0], running, owned[1], x,
+                                                 labels, dict.fromkeys(params, 0.1), RNG(0))
+    assert all(new_params[name] is owned[0][name] for name in params)
+    assert_same(params | running, before)
+    sgd = replace(chosen, optimizer=optim.SGD)
+    assert training.own(sgd, params, state) == (params, state)
+
+
+# --- PyTorch's step, which the timings compare with ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("adam", torch_step.ADAMS)
+@pytest.mark.parametrize("chosen", [{"net": "12FC-9FC"}, {"net": "3C3-MP2-4C3-MP2-7FC", "pad_value": -1.0},
+                                    {"net": "3C3-4C3-MP2-7FC"}], ids=str)
+def test_pytorch_does_the_same_step(chosen, adam):
+    torch = pytest.importorskip("torch")
+    chosen = replace(recipe.Recipe("", 1, 20, (0.01, 0.01)), **chosen)
+    net = recipe.build(chosen, (1, 8, 8), 10, PAPERS["bnn"].VOCABULARIES["deterministic"])
+    params, running = network.init(net, RNG(0), np.float64)
+    rates = optim.learning_rates(0.03, train.binary_shapes(net), params, 1)
+    step, tensors = torch_step.make_step(net, params, rates, adam)
+    state, rng = optim.adam_init(params), RNG(1)
+    for _ in range(5):
+        x, labels = rng.standard_normal((20, 1, 8, 8)), rng.integers(0, 10, 20)
+        ref_loss, params, running, state = train.training_step(net, chosen, params, running, state, x, labels, rates,
+                                                               rng)
+        assert step(torch.from_numpy(x), torch.from_numpy(labels)) == pytest.approx(ref_loss, rel=1e-9)
+        for name, w in params.items():
+            np.testing.assert_allclose(tensors[name].detach().numpy(), w, rtol=1e-7, atol=1e-7, err_msg=name)
+
+
+def test_pytorch_refuses_an_operation_that_it_does_not_know():
+    pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=r"^net: expected the operations .*, got relu in act$"):
+        torch_step.make_step((steps.relu_step("act"),), {}, {})
