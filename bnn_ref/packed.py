@@ -177,14 +177,13 @@ def predict(packed, images, rung=None):
     if images.ndim != 4 or images.shape[1:] != packed.shape:
         raise ValueError(f"images: expected shape (N, {', '.join(map(str, packed.shape))}), got {images.shape}")
     rung = None if rung is None else ladder.rung(rung)
-    thresholds = [_thresholds_by_position(layer) for layer in packed.layers]
     output, g = packed.output, packed.output.geometry
     logits = np.empty((len(images), packed.classes), np.float32)
     size = _images_at_once(packed)
     for start in range(0, len(images), size):
         x = np.ascontiguousarray(images[start:start + size].transpose(0, 2, 3, 1))            # N H W C
-        for layer, thresholds_and_kinds in zip(packed.layers, thresholds):
-            x = _hidden(layer, *thresholds_and_kinds, x, rung)                                # N OH OW words
+        for layer in packed.layers:
+            x = _hidden(layer, x, rung)                                                           # N OH OW words
         s = _matmul(g, output.weights, x, rung) - g.slack
         logits[start:start + size] = normalize(g, s, output.norm)
     return logits
@@ -221,41 +220,15 @@ def _matmul(g, weights, x, rung):
     return (rung or ladder.xnor_matmul)(patches, weights, bits.BITS * g.words)
 
 
-def _hidden(layer, thresholds, kinds, x, rung):
+def _hidden(layer, x, rung):
     """From pixels or bits to the bits of the layer's maps: (N, OH, OW, words)."""
     g = layer.geometry
     s = _matmul(g, layer.weights, x, rung)
     u = np.empty((len(x), *g.positions, len(layer.flips)), np.uint64)
-    packed_conv.threshold(s, thresholds, kinds, u.reshape(len(s), -1))
+    packed_conv.threshold(s, *layer.by_position, u.reshape(len(s), -1))
     if g.pool != (1, 1):
         pooled = np.empty((len(x), *g.out, len(layer.flips)), np.uint64)
         packed_conv.or_pool(u, *g.pool, pooled)
         u = pooled
     u ^= layer.flips
     return u
-
-
-def _thresholds_by_position(layer):
-    """Thresholds for S as `_matmul` gives it, which are others where the patch reaches over the edge.
-
-    Returns (thresholds, int32 (kinds, M); kinds, (OH·OW,): which of them holds at a position).
-    """
-    g = layer.geometry
-    thresholds = layer.thresholds + np.int32(g.slack)
-    missing = g.pad_value + (255 if g.first else 1)                       # what a border lacks, for each w = 1 in it
-    if not g.pad or not missing:
-        return thresholds[None], np.zeros(math.prod(g.positions), np.int64)
-    taps = bits.unpack(layer.weights.reshape(g.units, -1, bits.words(g.entries)), g.entries)
-    taps = taps.reshape(g.units, *g.kernel, -1).sum(axis=3)              # M KH KW
-    (rows, row_kinds), (columns, column_kinds) = (_inside(*axis, g.pad) for axis in
-                                                  zip(g.maps[1:], g.kernel, g.positions))
-    beyond = taps.sum(axis=(1, 2)) - np.einsum("yi,mij,zj->yzm", rows, taps, columns)
-    kinds = row_kinds[:, None] * len(columns) + column_kinds
-    return (thresholds - missing * beyond).astype(np.int32).reshape(-1, g.units), kinds.ravel()
-
-
-def _inside(size, kernel, positions, pad):
-    """Along one axis: the distinct patterns of which taps are within the map, 0 or 1, and each position's pattern."""
-    at = np.arange(positions)[:, None] + np.arange(kernel) - pad
-    patterns, kinds = np.unique((at >= 0) & (at < size), axis=0, return_inverse=True)
-    return patterns.astype(np.int64), kinds.ravel()

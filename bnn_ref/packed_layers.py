@@ -4,6 +4,7 @@ Packing, inference and the file format all rest on these numbers, so they are ch
 fit one another, or whose integers a float32 could not hold, do not come into being.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -102,6 +103,32 @@ class Layer:
     weights: np.ndarray               # uint64 (M, words): bits of w_b, in the order KH KW C
     thresholds: np.ndarray            # int32 (M,), in [-bound, bound]
     flips: np.ndarray                 # uint64 (⌈M/64⌉,): a bit a unit
+
+    @functools.cached_property
+    def by_position(self):
+        """Thresholds for the products of words, which are others where the patch reaches over the edge.
+
+        (int32 (kinds, M); kinds (OH·OW,): which of them holds at a position).
+        """
+        g = self.geometry
+        thresholds = self.thresholds + np.int32(g.slack)
+        missing = g.pad_value + (255 if g.first else 1)                   # what a border lacks, for each w = 1 in it
+        if not g.pad or not missing:
+            return thresholds[None], np.zeros(math.prod(g.positions), np.int64)
+        taps = bits.unpack(self.weights.reshape(g.units, -1, bits.words(g.entries)), g.entries)
+        taps = taps.reshape(g.units, *g.kernel, -1).sum(axis=3)          # M KH KW
+        (rows, row_kinds), (columns, column_kinds) = (_inside(*axis, g.pad) for axis in
+                                                      zip(g.maps[1:], g.kernel, g.positions))
+        beyond = taps.sum(axis=(1, 2)) - np.einsum("yi,mij,zj->yzm", rows, taps, columns)
+        kinds = row_kinds[:, None] * len(columns) + column_kinds
+        return (thresholds - missing * beyond).astype(np.int32).reshape(-1, g.units), kinds.ravel()
+
+
+def _inside(size, kernel, positions, pad):
+    """Along one axis: the distinct patterns of which taps are within the map, 0 or 1, and each position's pattern."""
+    at = np.arange(positions)[:, None] + np.arange(kernel) - pad
+    patterns, kinds = np.unique((at >= 0) & (at < size), axis=0, return_inverse=True)
+    return patterns.astype(np.int64), kinds.ravel()
 
 
 @dataclass(frozen=True, eq=False)
