@@ -22,7 +22,7 @@ pytest.importorskip("numba", reason="the CUDA kernels are Numba's")
 from bnn_ref.kernels import bits, cuda, cuda_tensor, gpu, ladder, reference
 
 SIMULATED = cuda.SIMULATED
-SHAPES = ((1, 1, 1), (19, 21, 70), (5, 3, 64), (17, 33, 65), (3, 2, 130))
+SHAPES = ((1, 1, 1), (19, 21, 70), (5, 3, 64), (17, 33, 65), (3, 2, 130), (18, 5, 330))
 
 
 def operands(m, n, k, seed=0):
@@ -159,18 +159,23 @@ class Warps:
 
 if SIMULATED:
 
+    @pytest.fixture
+    def small(monkeypatch):
+        """Blocks of 4 × 4 threads, so that small arrays take several blocks and stages, ragged ones too."""
+        for name, value in {"SIDE": 4, "TILE": 16, "DEPTH": 4, "PITCH": 5, "THREADS": 16}.items():
+            monkeypatch.setattr(cuda, name, value)
+
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
     @pytest.mark.parametrize("name", ["cuda_naive", "cuda_tiled", "cuda_carry_save"])
-    def test_rungs_give_the_integers_of_the_identity(name, shape, monkeypatch):
+    def test_rungs_give_the_integers_of_the_identity(name, shape, small, monkeypatch):
         a, b = operands(*shape)
         with watching(monkeypatch) as watched:
             comp = getattr(cuda, name)(a, b, shape[2])
         assert comp.dtype == np.int32 and bool(watched) == (name != "cuda_naive")
         np.testing.assert_array_equal(comp, reference.identity(a, b, shape[2]))
 
-    @pytest.mark.parametrize("name", ["cuda_tiled", "cuda_carry_save"])
-    @pytest.mark.parametrize("shape", [(66, 2, 70), (2, 67, 1090)], ids=str)
-    def test_tiles_in_every_direction(name, shape, monkeypatch):
+    @pytest.mark.parametrize(("name", "shape"), [("cuda_tiled", (66, 2, 70)), ("cuda_carry_save", (2, 67, 1090))])
+    def test_blocks_of_their_real_size(name, shape, monkeypatch):
         a, b = operands(*shape)
         with watching(monkeypatch):
             comp = getattr(cuda, name)(a, b, shape[2])
@@ -185,7 +190,7 @@ if SIMULATED:
         assert watched
         np.testing.assert_array_equal(comp, reference.identity(a, b, shape[2]))
 
-    def test_opposite_and_equal_rows(monkeypatch):
+    def test_opposite_and_equal_rows(small, monkeypatch):
         a, _ = operands(1, 1, 1100)
         opposite = a.copy()
         opposite[:, :-1] ^= ~np.uint64(0)
@@ -196,16 +201,18 @@ if SIMULATED:
             np.testing.assert_array_equal(comp, [[1100, -1100]])
 
     @pytest.mark.parametrize("name", ["cuda_naive", "cuda_tiled", "cuda_carry_save"])
-    def test_operands_need_not_be_contiguous_nor_writable(name):
+    def test_operands_need_not_be_contiguous_nor_writable(name, small, monkeypatch):
         a, b = operands(10, 7, 130)
         ref = reference.identity(a[::2], b, 130)
         b = np.asfortranarray(b)
         b.flags.writeable = False
-        np.testing.assert_array_equal(getattr(cuda, name)(a[::2], b, np.int32(130)), ref)
+        with watching(monkeypatch):
+            comp = getattr(cuda, name)(a[::2], b, np.int32(130))
+        np.testing.assert_array_equal(comp, ref)
         assert getattr(cuda, name)(a[:0], b, 130).shape == (0, 7)
 
     @pytest.mark.parametrize("shape", [(1, 1), (3, 7), (5, 8), (2, 64), (3, 65), (4, 130)], ids=str)
-    def test_packing(shape):
+    def test_packing(shape, small):
         x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
         x.flat[::5], x.flat[1::5], x.flat[2::5] = 0.0, -0.0, np.nan
         comp = cuda.cuda_pack(x)
@@ -216,7 +223,7 @@ if SIMULATED:
         bits.check_words("packed", comp, shape[1])
 
     @pytest.mark.parametrize("shape", [(1, 1, 1), (19, 21, 35), (3, 17, 16), (18, 2, 5)], ids=str)
-    def test_the_float_kernel(shape, monkeypatch):
+    def test_the_float_kernel(shape, small, monkeypatch):
         m, n, k = shape
         rng = np.random.default_rng(2)
         x, w = rng.integers(-9, 9, (m, k)).astype(np.float32), rng.integers(-9, 9, (k, n)).astype(np.float32)
@@ -225,7 +232,7 @@ if SIMULATED:
         assert comp.dtype == np.float32
         np.testing.assert_array_equal(comp, x @ w)
 
-    def test_verification_finds_what_is_wrong(monkeypatch):
+    def test_verification_finds_what_is_wrong(small, monkeypatch):
         with watching(monkeypatch):
             assert gpu.verify([(2, 1, 65)]) == ["cuda_naive", "cuda_tiled", "cuda_carry_save"]
         monkeypatch.setattr(gpu, "RUNGS", {"cuda_naive": cuda.launch_naive})
@@ -235,21 +242,21 @@ if SIMULATED:
                 patch.setattr(cuda, name, lambda *operands, right=right: right(*operands)[::-1])
                 gpu.verify([(2, 3, 65)])
 
-    def test_timing_runs_and_the_network_is_the_same_in_bits(monkeypatch):
+    def test_timing_runs_and_the_network_is_the_same_in_bits(small, monkeypatch):
         events = SimpleNamespace(record=lambda: None, synchronize=lambda: None, elapsed_time=lambda other: 1.0)
         monkeypatch.setattr(cuda.cuda, "event", lambda: events)
         monkeypatch.setattr(gpu, "SAMPLE", 0)
-        monkeypatch.setattr(cuda, "SIDE", 4)             # fewer threads to play
-        monkeypatch.setattr(cuda, "THREADS", 16)
         monkeypatch.setattr(gpu, "libraries", lambda *arguments: {})
         with watching(monkeypatch):
-            products, transfers = gpu.product_times(["cuda_naive"], 5, 1)
+            products, transfers = gpu.product_times(["cuda_naive", "cuda_tiled"], 5, 1)
             networks = gpu.mlp_times(["cuda_naive"], 1, images=2, layers=(5, 4, 3, 2))
-        assert list(products) == ["float_baseline", "cuda_naive", "cuda_naive + packing"] and len(transfers) == 3
+        assert list(products) == ["float_baseline", "cuda_naive", "cuda_naive + packing", "cuda_tiled",
+                                  "cuda_tiled + packing"]
+        assert len(transfers) == 3
         assert len(networks) == 3
         text = gpu.table("title", products, 2 * 5 ** 3)
         assert products["cuda_naive"]["times_as_fast_as"] == {"float_baseline": 1.0, "cublas_float32": None}
-        assert len(text.splitlines()) == 4
+        assert len(text.splitlines()) == 6
 
     def test_the_simulator_has_no_tensor_cores():
         assert cuda.missing("cuda_tiled") is None

@@ -60,6 +60,11 @@ LADDER = (
          "words/2"),
     Rung("blocks", "panels", "blocks that stay in the caches; threads", "17/32·words", "words", "words/2"),
     Rung("rows", "panels", "for a few rows of a: b as it lies, lanes along the words", "2·words", "words", "words"),
+    Rung("cuda_naive", "cuda", "a GPU: a thread for each output", "2·words", "words", "words"),
+    Rung("cuda_tiled", "cuda", "tiles in shared memory, 4 × 4 outputs in a thread's registers", "words/32", "words",
+         "words"),
+    Rung("cuda_carry_save", "cuda", "full adders: only the carries are counted", "words/32", "words", "words/2"),
+    Rung("cuda_tensor", "cuda", "binary tensor cores count a AND b", "words/64", "0", "0"),
 )
 
 
