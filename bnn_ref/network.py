@@ -26,13 +26,13 @@ class Step:
 
     forward(x, *params, *running, *noise, *settings) -> out, cache, *new running
     backward(dout, cache) -> dx, *dparams
-    predict(x, *params, *running, *settings) -> out
+    predict(x, *params, *running, *settings) -> out; None: at test time it is forward, without its cache
     """
 
     name: str
     forward: Callable
     backward: Callable
-    predict: Callable
+    predict: Callable | None = None
     params: tuple = ()                # Param, in the order of forward's arguments
     running: tuple = ()               # (name, shape, first value) of running statistics
     draw: Callable | None = None      # draw(rng, x, *params) -> the random argument of forward
@@ -105,11 +105,15 @@ def backward(steps, caches, dout):
     return dout, grads
 
 
+def _predict(step, *args):
+    return step.forward(*args)[0] if step.predict is None else step.predict(*args)
+
+
 def predict(steps, params, running, x):
     """Test-time pass: each step's own function for it. Returns the output."""
     for step in steps:
         arrays, averages = _arrays(step, params, running)
-        x = step.predict(x, *arrays, *averages, *step.settings)
+        x = _predict(step, x, *arrays, *averages, *step.settings)
     return x
 
 
@@ -131,7 +135,7 @@ def recompute_statistics(steps, params, running, batches):
                 for (name, _, _), value in zip(step.running, batch):
                     totals[f"{step.name}.{name}"] = totals[f"{step.name}.{name}"] + value
             else:
-                x = step.predict(x, *arrays, *step.settings)
+                x = _predict(step, x, *arrays, *step.settings)
         count += 1
     if not count:
         raise ValueError("batches: expected at least one minibatch, got none")

@@ -13,7 +13,7 @@ from .network import Param, Step
 
 
 def _only_out(forward):
-    """The test-time function of an operation that is at test time what it is in training."""
+    """The forward of another operation, as the test-time function of one that draws in training."""
     return lambda *args: forward(*args)[0]
 
 
@@ -45,14 +45,14 @@ def _draw_like_weight(rng, x, w):
 def dense_step(name, n_in, n_out):
     """Dense product with real weights, uniform in ±√(6 / (n_in + n_out)) at first (Glorot)."""
     weight = Param("w", (n_in, n_out), _glorot)
-    return Step(name, dense.dense_forward, dense.dense_backward, _only_out(dense.dense_forward), (weight,))
+    return Step(name, dense.dense_forward, dense.dense_backward, params=(weight,))
 
 
 def binary_dense_step(name, n_in, n_out):
     """Dense product with sign(w); real weights uniform in [-1, 1] at first."""
     weight = Param("w", (n_in, n_out), _uniform, binary=True)
-    return Step(name, dense.binary_dense_forward, dense.binary_dense_backward,
-                _only_out(dense.binary_dense_forward), (weight,), surrogate=dense.binary_dense_surrogate)
+    return Step(name, dense.binary_dense_forward, dense.binary_dense_backward, params=(weight,),
+                surrogate=dense.binary_dense_surrogate)
 
 
 def stochastic_binary_dense_step(name, n_in, n_out):
@@ -69,16 +69,14 @@ def stochastic_binary_dense_step(name, n_in, n_out):
 def conv_step(name, c_in, c_out, kernel, pad, pad_value):
     """Convolution with real weights (Glorot at first), stride 1."""
     weight = Param("w", (c_out, c_in, kernel, kernel), _glorot)
-    return Step(name, conv.conv_forward, conv.conv_backward, _only_out(conv.conv_forward), (weight,),
-                settings=(1, pad, pad_value))
+    return Step(name, conv.conv_forward, conv.conv_backward, params=(weight,), settings=(1, pad, pad_value))
 
 
 def binary_conv_step(name, c_in, c_out, kernel, pad, pad_value):
     """Convolution with sign(w), stride 1; real weights uniform in [-1, 1] at first."""
     weight = Param("w", (c_out, c_in, kernel, kernel), _uniform, binary=True)
-    return Step(name, conv.binary_conv_forward, conv.binary_conv_backward,
-                _only_out(conv.binary_conv_forward), (weight,), settings=(1, pad, pad_value),
-                surrogate=conv.binary_conv_surrogate)
+    return Step(name, conv.binary_conv_forward, conv.binary_conv_backward, params=(weight,),
+                settings=(1, pad, pad_value), surrogate=conv.binary_conv_surrogate)
 
 
 def stochastic_binary_conv_step(name, c_in, c_out, kernel, pad, pad_value):
@@ -91,13 +89,13 @@ def stochastic_binary_conv_step(name, c_in, c_out, kernel, pad, pad_value):
 
 def max_pool_step(name, kernel, stride):
     """Max pooling."""
-    return Step(name, conv.max_pool_forward, conv.max_pool_backward, _only_out(conv.max_pool_forward),
-                settings=(kernel, stride), surrogate=conv.max_pool_frozen)
+    return Step(name, conv.max_pool_forward, conv.max_pool_backward, settings=(kernel, stride),
+                surrogate=conv.max_pool_frozen)
 
 
 def flatten_step(name):
     """Pictures to rows."""
-    return Step(name, conv.flatten_forward, conv.flatten_backward, _only_out(conv.flatten_forward))
+    return Step(name, conv.flatten_forward, conv.flatten_backward)
 
 
 # --- normalization, activations, dropout ---------------------------------------------------------------------------
@@ -112,13 +110,12 @@ def batchnorm_step(name, n):
 
 def relu_step(name):
     """The rectifier."""
-    return Step(name, relu.relu_forward, relu.relu_backward, _only_out(relu.relu_forward))
+    return Step(name, relu.relu_forward, relu.relu_backward)
 
 
 def sign_step(name):
     """The binary activation, straight-through in the backward pass."""
-    return Step(name, binarize.sign_forward, binarize.sign_backward, _only_out(binarize.sign_forward),
-                surrogate=binarize.sign_surrogate)
+    return Step(name, binarize.sign_forward, binarize.sign_backward, surrogate=binarize.sign_surrogate)
 
 
 def stochastic_sign_step(name):

@@ -72,9 +72,19 @@ def test_a_step_is_algorithm_1(optimizer):
 
 
 def test_pixels():
-    x = np.array([0, 51, 255], np.uint8)
-    np.testing.assert_allclose(train.scale_pixels(x), [-1, -0.6, 1], atol=1e-7)
+    x = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(train.scale_pixels(x) * 256, [2 * int(pixel) - 255 for pixel in x])
     assert train.scale_pixels(x).dtype == np.float32
+
+
+def test_sums_of_pixels_are_exact_in_any_order():
+    """So that a picture alone gives what it gives in a batch, and bits what floats give."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, 60_000).astype(np.uint8)
+    x, w = train.scale_pixels(pixels), rng.choice(np.array([-1, 1], np.float32), 60_000)
+    expected = int((2 * pixels.astype(np.int64) - 255) @ w.astype(np.int64))
+    for order in (np.arange(60_000), np.argsort(x * w), rng.permutation(60_000)):
+        assert np.cumsum((x * w)[order], dtype=np.float32)[-1] * 256 == expected
 
 
 def test_batches():
