@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, binarize, conv, dense, network, packed, recipe, train
+from . import __version__, binarize, conv, dense, network, optim, packed, recipe, train
 from .files import atomic_write
-from .kernels import bits, compiled, limit
+from .kernels import bits, compiled, limit, torch_step
+from .kernels import training as fast
 from .kernels.ladder import LADDER, rung
 from .papers import bnn
 
@@ -157,7 +158,9 @@ def matmul(say=lambda text: None, sizes=(1024, 2048, 4096, 8192), side=4096):
         for count in sorted({1, compiled.threads()}):
             rows += _square(size, count, *operands, lambda text, size=size, count=count: say(
                 f"{size}³ on {count} thread{'s' * (count > 1)}: {text}"))
-    few = [row for m in (1, 4, 8, 16, 64) for row in _few_rows(m, side, rng, lambda text, m=m: say(f"{m} rows: {text}"))]
+    few = []
+    for m in (1, 4, 8, 16, 64):
+        few += _few_rows(m, side, rng, lambda text, m=m: say(f"{m} rows: {text}"))
     return {**header("matmul"), "rows": rows, "few_rows": few}
 
 
@@ -292,9 +295,75 @@ def convnet(say=lambda text: None, count=100):
 # --- bench train ---------------------------------------------------------------------------------------------------
 
 
-def training(say=lambda text: None):
+def training(say=lambda text: None, nets=("mlp", "convnet")):
     """A training step on a minibatch of 100, the MLP 784-1024×3-10 and the MNIST ConvNet: readable, fast, PyTorch's."""
-    raise NotImplementedError
+    check_tools()
+    rows = []
+    for kind in nets:
+        chosen = bnn.RECIPES["mnist", kind, "quick"]
+        _verify_steps(chosen, (1, 28, 28), say)
+        for threads in sorted({1, compiled.threads()}):
+            with _threads(threads):
+                contenders = _step_contenders(chosen, (1, 28, 28))
+                samples = interleave(
+                    {name: _repeat(step, 10) for name, step in contenders.items()},
+                    lambda text, kind=kind, threads=threads: say(
+                        f"{kind}, {threads} thread{'s' * (threads > 1)}: {text}"))
+            rows += [{"net": kind, "threads": threads, "name": name, **_summary(times)}
+                     for name, times in samples.items()]
+    return {**header("train"), "nets": {kind: bnn.RECIPES["mnist", kind, "quick"].net for kind in nets}, "rows": rows}
+
+
+def _step_contenders(chosen, shape, dtype=np.float32):
+    """{name: function that does one step and returns (loss, params)}, all from one point on one minibatch."""
+    rng = np.random.default_rng(2)
+    net = recipe.build(chosen, shape, 10, bnn.VOCABULARIES["deterministic"])
+    params, running = network.init(net, rng, dtype)
+    # With β = 0 a unit whose batch mean is an integer has activations of 0, whose sign rounding decides.
+    params = {name: rng.normal(0, 0.1, w.shape).astype(dtype) if name.endswith(".beta") else w
+              for name, w in params.items()}
+    images = train.scale_pixels(rng.integers(0, 256, (chosen.batch, *shape), np.uint8)).astype(dtype)
+    labels = rng.integers(0, 10, chosen.batch)
+    rates = optim.learning_rates(chosen.lr[0], train.binary_shapes(net), params, chosen.optimizer.glorot_power)
+
+    def stepper(step, steps, params, state):
+        at = {"params": params, "running": running, "state": state}
+
+        def once():
+            loss, at["params"], at["running"], at["state"] = step(
+                steps, chosen, at["params"], at["running"], at["state"], images, labels, rates, rng)
+            return float(loss), at["params"]
+
+        return once
+
+    state = chosen.optimizer.init(params)
+    contenders = {"readable": stepper(train.training_step, net, params, state),
+                  "fast": stepper(fast.training_step, fast.accelerate(net), *fast.own(chosen, params, state))}
+    torch = _torch()
+    if torch:
+        x, y = torch.from_numpy(images), torch.from_numpy(labels)
+        for adam in torch_step.ADAMS:
+            step, tensors = torch_step.make_step(net, params, rates, adam)
+            contenders[f"PyTorch eager, {adam} Adam"] = lambda step=step, tensors=tensors: (step(x, y), tensors)
+    return contenders
+
+
+def _verify_steps(chosen, shape, say):
+    """Three steps of each: the fast one writes the bytes of the readable one. PyTorch's losses are compared in float64,
+    because it adds in another order, and in float32 that alone turns signs over."""
+    steps = _step_contenders(chosen, shape)
+    for _ in range(3):
+        say("verifying the fast step")
+        (_, expected), (_, found) = steps["readable"](), steps["fast"]()
+        if any(found[name].tobytes() != w.tobytes() for name, w in expected.items()):
+            raise AssertionError("the fast training step writes other bytes: not timed")
+    exact = _step_contenders(chosen, shape, np.float64)
+    losses = {}
+    for name, step in exact.items():
+        say(f"verifying {name}")
+        losses[name] = [step()[0] for _ in range(3)]
+        if not np.allclose(losses[name], losses["readable"], rtol=1e-6):
+            raise AssertionError(f"{name}: losses {losses[name]}, expected {losses['readable']}: not timed")
 
 
 BENCHES = {"matmul": matmul, "mlp": mlp, "convnet": convnet, "train": training}
@@ -357,7 +426,22 @@ def _inference_tables(result):
             _markdown(["what", "threads", "times faster"], lines)]
 
 
-TABLES = {"matmul": _matmul_tables, "mlp": _inference_tables, "convnet": _inference_tables}
+def _training_tables(result):
+    rows, rivals, lines = result["rows"], _rivals(result), []
+    for kind, net in result["nets"].items():
+        for threads in sorted({row["threads"] for row in rows}):
+            own, *others = (_median(rows, net=kind, threads=threads, name=name) for name in ("fast", *rivals))
+            lines.append([f"`{net}`", str(threads), *(f"{own / other:.2f}" for other in others)])
+    return ["Time of a training step on 100 pictures, the fast one's as a share of others' (less than 1 is faster); it "
+            "writes the bytes of the readable one:",
+            _markdown(["net", "threads", *(f"of {name}" for name in rivals)], lines)]
+
+
+def _rivals(result):
+    return list(dict.fromkeys(row["name"] for row in result["rows"] if row["name"] != "fast"))
+
+
+TABLES = {"matmul": _matmul_tables, "mlp": _inference_tables, "convnet": _inference_tables, "train": _training_tables}
 
 
 def figures(result):
@@ -421,7 +505,7 @@ def save_json(path, result):
 
 
 def bars(result):
-    """[(label, times faster than the float32 rival, whether it is ours)] of a run, for its picture."""
+    """(title, [(label, times faster than the rival of the title, whether it is ours)]) of a run, for its picture."""
     rows, found = result["rows"], []
     if result["bench"] == "matmul":
         size = max(row["size"] for row in rows if row["name"] == "loops") if any(
@@ -433,6 +517,12 @@ def bars(result):
                 ours = any(row["name"] == candidate.name for candidate in LADDER)
                 found.append((label, rival / row["median"], ours))
         return f"{size}³ product of ±1, times NumPy's float32 BLAS on as many threads", found
+    if result["bench"] == "train":
+        for row in rows:
+            of = {"net": row["net"], "threads": row["threads"]}
+            found.append((f"{row['net']}, {row['threads']} thread{'s' * (row['threads'] > 1)}: {row['name']}",
+                          _median(rows, name="readable", **of) / row["median"], row["name"] in ("fast", "readable")))
+        return "training step, times the readable one", found
     for row in rows:
         of = {key: row[key] for key in ("how", "threads") if key in row}
         rival = _median(rows, name="floats", **of)

@@ -78,6 +78,33 @@ def test_networks_whose_logits_differ_are_not_timed(monkeypatch):
         bench._inference("mlp", recipe.Recipe("8FC", 1, 1, (1, 1)), (1, 4, 4), 100, 2, 50, lambda text: None)
 
 
+@pytest.fixture(scope="module")
+def steps():
+    return bench.training(nets=("mlp",))
+
+
+def test_training_steps_are_compared_with_the_readable_one(steps):
+    names = [row["name"] for row in steps["rows"] if row["threads"] == 1]
+    assert names[:2] == ["readable", "fast"]
+    text = bench.tables(steps)
+    assert "| `1024FC-1024FC-1024FC` | 1 |" in text and "of readable" in text
+    title, bars = bench.bars(steps)
+    assert "readable" in title and bars[0][1] == 1
+
+
+def test_a_fast_step_that_writes_other_bytes_is_not_timed(monkeypatch):
+    right = bench.fast.training_step
+
+    def wrong(*args):
+        loss, params, running, state = right(*args)
+        params["fc1.w"][0, 0] += 1e-7
+        return loss, params, running, state
+
+    monkeypatch.setattr(bench.fast, "training_step", wrong)
+    with pytest.raises(AssertionError, match="other bytes"):
+        bench.training(nets=("mlp",))
+
+
 def test_tables_name_every_rung_and_the_machine(square, small_mlp):
     text = bench.tables(square)
     for name in CPU:
