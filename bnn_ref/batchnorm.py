@@ -9,7 +9,7 @@ import numpy as np
 from .checks import check_float, check_like, check_shapes
 
 
-def _layout(x, *per_unit):
+def layout(x, *per_unit):
     """Check the arguments; return the axes to average over and the shape in which a unit's number broadcasts."""
     check_float("x", x)
     letters = "N C H W" if x.ndim == 4 else "N C"
@@ -27,7 +27,7 @@ def batchnorm_forward(x, gamma, beta, running_mean, running_var, alpha=0.1, eps=
     The BNN authors' code averages 1/√(v + ε) instead of v, BinaryConnect's adds ε to √v instead of v: both differ
     from this by less than the batch-to-batch noise. Raises TypeError or ValueError for arrays that do not fit.
     """
-    axes, unit = _layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),
+    axes, unit = layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),
                          ("running_var", running_var))
     mu = x.mean(axis=axes)
     centred = x - mu.reshape(unit)
@@ -48,7 +48,7 @@ def batchnorm_backward(da, cache):
     """
     x_hat, gamma, rstd = cache
     check_like("da", da, "x", x_hat)
-    axes, unit = _layout(x_hat)
+    axes, unit = layout(x_hat)
     count = x_hat.size // len(gamma)
     dbeta = da.sum(axis=axes)
     dgamma = (da * x_hat).sum(axis=axes)
@@ -61,7 +61,7 @@ def batchnorm_predict(x, gamma, beta, running_mean, running_var, eps=1e-4):
 
     Shapes as in `batchnorm_forward`. Returns a, as x. Raises TypeError or ValueError for arrays that do not fit.
     """
-    _, unit = _layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),
+    _, unit = layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),
                       ("running_var", running_var))
     scale = gamma / np.sqrt(running_var + eps)
     return (x - running_mean.reshape(unit)) * scale.reshape(unit) + beta.reshape(unit)

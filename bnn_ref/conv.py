@@ -13,7 +13,8 @@ from .binarize import sign, stochastic_sign
 from .checks import check_float, check_shapes
 
 
-def _out_size(size, kernel, stride, pad):
+def out_size(size, kernel, stride, pad):
+    """(size + 2·pad - kernel) // stride + 1: positions of a kernel along one side. Raises ValueError for none."""
     if stride < 1 or pad < 0:
         raise ValueError(f"stride, pad: expected stride >= 1 and pad >= 0, got {stride} and {pad}")
     if kernel < 1:
@@ -31,7 +32,7 @@ def im2col(x, kernel, stride, pad, pad_value):
     Returns (N, C·KH·KW, OH·OW) with OH = (H + 2·pad - KH) // stride + 1, OW alike; rows past the last whole
     stride belong to no patch.
     """
-    oh, ow = (_out_size(size, k, stride, pad) for size, k in zip(x.shape[2:], kernel))
+    oh, ow = (out_size(size, k, stride, pad) for size, k in zip(x.shape[2:], kernel))
     border = ((0, 0), (0, 0), (pad, pad), (pad, pad))
     padded = np.pad(x, border, constant_values=pad_value) if pad else x
     windows = sliding_window_view(padded, kernel, axis=(2, 3))[:, :, ::stride, ::stride]  # N C OH OW KH KW
@@ -44,7 +45,7 @@ def col2im(cols, shape, kernel, stride, pad):
     cols: (N, C·KH·KW, OH·OW). Returns (N, C, H, W) = `shape`: each entry the sum over the patches it is in.
     """
     n, c, h, w = shape
-    oh, ow = (_out_size(size, k, stride, pad) for size, k in zip((h, w), kernel))
+    oh, ow = (out_size(size, k, stride, pad) for size, k in zip((h, w), kernel))
     patches = cols.reshape(n, c, *kernel, oh, ow)
     padded = np.zeros((n, c, h + 2 * pad, w + 2 * pad), cols.dtype)
     for i, j in np.ndindex(*kernel):
@@ -63,7 +64,7 @@ def conv_forward(x, w, stride=1, pad=0, pad_value=0.0):
     """
     check_shapes(("x", x, "N C H W"), ("w", w, "M C KH KW"))
     m, _, *kernel = w.shape
-    oh, ow = (_out_size(size, k, stride, pad) for size, k in zip(x.shape[2:], kernel))
+    oh, ow = (out_size(size, k, stride, pad) for size, k in zip(x.shape[2:], kernel))
     cols = im2col(x, kernel, stride, pad, pad_value)     # N CKK P
     s = w.reshape(m, -1) @ cols                          # N M P
     return s.reshape(len(x), m, oh, ow), (cols, w, x.shape, stride, pad)
@@ -76,7 +77,7 @@ def conv_backward(ds, cache):
     """
     cols, w, shape, stride, pad = cache
     m, _, *kernel = w.shape
-    oh, ow = (_out_size(size, k, stride, pad) for size, k in zip(shape[2:], kernel))
+    oh, ow = (out_size(size, k, stride, pad) for size, k in zip(shape[2:], kernel))
     check_shapes(("cols", cols, "N K P"), ("ds", ds, "N M OH OW"))
     if ds.shape != (shape[0], m, oh, ow):
         raise ValueError(f"ds: expected shape {(shape[0], m, oh, ow)}, got {ds.shape}")
@@ -150,7 +151,7 @@ def max_pool_forward(x, kernel, stride):
     out: (N, C, OH, OW) with OH = (H - kernel) // stride + 1. Raises ValueError where the kernel does not fit.
     """
     check_shapes(("x", x, "N C H W"))
-    oh, ow = (_out_size(size, kernel, stride, 0) for size in x.shape[2:])
+    oh, ow = (out_size(size, kernel, stride, 0) for size in x.shape[2:])
     out = np.full((*x.shape[:2], oh, ow), -np.inf, x.dtype)
     winner = np.zeros(out.shape, np.min_scalar_type(kernel**2))   # which entry of its window, in reading order
     for index, (i, j) in enumerate(np.ndindex(kernel, kernel)):

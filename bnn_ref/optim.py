@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 
-def _rates(params, grads, lr):
-    """{name: learning rate}; refuses gradients that do not belong to the parameters."""
+def rates_by_name(params, grads, lr):
+    """{name: learning rate}. Raises ValueError for gradients that do not belong to the parameters."""
     if params.keys() != grads.keys():
         odd = sorted(params.keys() ^ grads.keys())
         raise ValueError(f"grads: expected the names of params, got a difference in {', '.join(odd)}")
@@ -47,7 +47,7 @@ def sgd_init(params):
 
 def sgd_step(params, grads, state, lr):
     """w ← w - η g [SGD-1]. Raises ValueError where names or shapes of grads are not those of params."""
-    rates = _rates(params, grads, lr)
+    rates = rates_by_name(params, grads, lr)
     return {name: w - rates[name] * grads[name] for name, w in params.items()}, {"t": state["t"] + 1}
 
 
@@ -65,7 +65,7 @@ def _velocities(state, grads, rates, mu):
 
 def momentum_step(params, grads, state, lr, mu=0.9):
     """v ← μ v - η g, w ← w + v [SGD-2]. Raises ValueError where grads do not fit params."""
-    rates = _rates(params, grads, lr)
+    rates = rates_by_name(params, grads, lr)
     velocity = _velocities(state, grads, rates, mu)
     new_params = {name: w + velocity[name] for name, w in params.items()}
     return new_params, {"t": state["t"] + 1, "velocity": velocity}
@@ -76,7 +76,7 @@ def nesterov_step(params, grads, state, lr, mu=0.9):
 
     Raises ValueError where grads do not fit params.
     """
-    rates = _rates(params, grads, lr)
+    rates = rates_by_name(params, grads, lr)
     velocity = _velocities(state, grads, rates, mu)
     new_params = {name: w + mu * velocity[name] - rates[name] * grads[name] for name, w in params.items()}
     return new_params, {"t": state["t"] + 1, "velocity": velocity}
@@ -96,7 +96,7 @@ def adam_step(params, grads, state, lr, beta1=0.9, beta2=0.999, eps=1e-8):
     The factor √(1-β₂ᵗ)/(1-β₁ᵗ) undoes the start at zero; t counts from 1.
     Raises ValueError where grads do not fit params.
     """
-    rates = _rates(params, grads, lr)
+    rates = rates_by_name(params, grads, lr)
     t = state["t"] + 1
     correction = math.sqrt(1 - beta2**t) / (1 - beta1**t)
     new_params, m, u = {}, {}, {}

@@ -411,9 +411,10 @@ def test_the_cache_is_used_and_forgets_kernels_whose_sources_changed(tmp_path):
 
 
 @pytest.mark.skipif(not compiled.COMPILED, reason="this is that mode")
-def test_without_compiling_all_rungs_are_plain_python():
-    """NUMBA_DISABLE_JIT=1, in which readers step through kernels: this file once more."""
-    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__],
+@pytest.mark.parametrize("tests", ["test_kernels.py", "test_kernels_training.py", "test_packed.py"])
+def test_without_compiling_kernels_are_plain_python(tests):
+    """NUMBA_DISABLE_JIT=1, in which readers step through kernels: these tests once more."""
+    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/{tests}"],
                          capture_output=True, text=True, cwd=Path(__file__).parent.parent,
                          env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
     assert run.returncode == 0, run.stdout

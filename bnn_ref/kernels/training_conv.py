@@ -142,7 +142,7 @@ class _Geometry(NamedTuple):
 
 
 def _geometry(x, w, stride, pad):
-    sizes = (conv._out_size(size, kernel, stride, pad) for size, kernel in zip(x.shape[2:], w.shape[2:]))
+    sizes = (conv.out_size(size, kernel, stride, pad) for size, kernel in zip(x.shape[2:], w.shape[2:]))
     return _Geometry(*w.shape[2:], *sizes, stride, pad)
 
 
@@ -282,7 +282,7 @@ def _max_pool(x, out, winner, kernel, stride, start, stop):
 def max_pool_forward(x, kernel, stride):
     """Equals `conv.max_pool_forward`, but for the sign of a zero where +0 and -0 tie."""
     check_shapes(("x", x, "N C H W"))
-    oh, ow = (conv._out_size(size, kernel, stride, 0) for size in x.shape[2:])
+    oh, ow = (conv.out_size(size, kernel, stride, 0) for size in x.shape[2:])
     if not contiguous(x):
         return conv.max_pool_forward(x, kernel, stride)
     shape = *x.shape[:2], oh, ow

@@ -125,7 +125,7 @@ def _normalize(x, p, mu, rstd, gamma, beta, x_hat, a, start, stop):
 
 def batchnorm_forward(x, gamma, beta, running_mean, running_var, alpha=0.1, eps=1e-4):
     """Equals `batchnorm.batchnorm_forward`."""
-    bn._layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean), ("running_var", running_var))
+    bn.layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean), ("running_var", running_var))
     if not _fits(x, gamma, beta):
         return bn.batchnorm_forward(x, gamma, beta, running_mean, running_var, alpha, eps)
     rows, p = x.reshape(len(x), -1), x[0, 0].size

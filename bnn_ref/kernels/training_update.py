@@ -33,7 +33,7 @@ def adam_step_in_place(params, grads, state, lr, clip=(), beta1=0.9, beta2=0.999
     Returns (params, new state): the same arrays. Raises ValueError where grads do not fit params, or where an array
     to be written to is not C-contiguous.
     """
-    rates = optim._rates(params, grads, lr)
+    rates = optim.rates_by_name(params, grads, lr)
     t = state["t"] + 1
     correction = math.sqrt(1 - beta2**t) / (1 - beta1**t)
     for name, w in params.items():
