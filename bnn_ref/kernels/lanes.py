@@ -41,6 +41,13 @@ if COMPILED:
     def _store(builder, vector, pointer, align):
         builder.store(vector, pointer).align = align
 
+    def _low_halves(builder, first, second):
+        """The low 32 bits of every lane of two vectors, side by side (on little-endian machines, as all of Numba's are)."""
+        count = first.type.count
+        halves = [builder.bitcast(vector, ir.VectorType(I32, 2 * count)) for vector in (first, second)]
+        even = ir.Constant(ir.VectorType(I32, 2 * count), list(range(0, 4 * count, 2)))
+        return builder.shuffle_vector(*halves, even)
+
     def _popcount(builder, vector):
         kind = ir.FunctionType(vector.type, [vector.type])
         name = f"llvm.ctpop.v{vector.type.count}i64"
@@ -145,17 +152,16 @@ if COMPILED:
                     with builder.if_then(builder.icmp_signed("<", whole, words)):
                         advance([whole])
 
+                base, shift = (_broadcast(builder, builder.trunc(number, I32), 2 * lanes) for number in (base, shift))
                 for number, row in enumerate(counters):
-                    for v in vectors:
-                        total = builder.trunc(row[v].total(), ir.VectorType(I32, lanes))
-                        value = builder.sub(_broadcast(builder, builder.trunc(base, I32), lanes),
-                                            builder.add(total, total))
+                    for v in range(0, tile.vectors, 2):                # two vectors of counts make one of results
+                        total = _low_halves(builder, row[v].total(), row[v + 1].total())
+                        value = builder.sub(base, builder.add(total, total))
                         where = builder.add(builder.add(o, builder.mul(stride, I64(number))), I64(v * lanes))
-                        pointer = _at(context, builder, signature.args[0], out, where, lanes, I32)
+                        pointer = _at(context, builder, signature.args[0], out, where, 2 * lanes, I32)
                         with builder.if_else(cgutils.is_not_null(builder, accumulate)) as (more, begin):
                             with more:
-                                before = builder.shl(_load(builder, pointer, 4),
-                                                     _broadcast(builder, builder.trunc(shift, I32), lanes))
+                                before = builder.shl(_load(builder, pointer, 4), shift)
                                 _store(builder, builder.add(before, value), pointer, 4)
                             with begin:
                                 _store(builder, value, pointer, 4)
