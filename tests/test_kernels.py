@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -452,7 +453,9 @@ def test_the_carry_save_tile_is_made_of_five_instructions():
     if machine.LANES != 8 or "avx512vpopcntdq" not in features():
         pytest.skip("no AVX-512 VPOPCNTDQ here")
     xnor_matmul(bits.pack(signs(np.random.default_rng(0), 40, 640)), bits.pack(np.ones((40, 640), np.int8)), 640)
-    loop = inner_loop(next(iter(panels._product.inspect_asm().values())), "vpternlogq")
+    fresh = compiled.numba.njit(nogil=True, error_model="numpy")(panels._product.py_func)  # the cache keeps no assembly
+    fresh.compile(panels._product.signatures[0])
+    loop = inner_loop(next(iter(fresh.inspect_asm().values())), "vpternlogq")
     outputs = machine.CARRY_SAVE.rows * machine.CARRY_SAVE.vectors
     assert loop.count("vpternlogq") == 3 * outputs
     assert loop.count("vpopcntq") == loop.count("vpaddq") == outputs
@@ -467,12 +470,9 @@ def features():
 
 
 def inner_loop(assembly, instruction):
-    """The shortest block between a label and a jump back to it in which the instruction stands."""
-    import re
-
+    """The shortest stretch from a label to a jump back to it in which the instruction stands."""
     found = []
-    for label in re.findall(r"^(\.LBB\w+):", assembly, re.M):
-        match = re.search(rf"^{re.escape(label)}:\n((?:(?!^\.LBB).*\n)*?)\tj\w+\t{re.escape(label)}\n", assembly, re.M)
-        if match and instruction in match[1]:
-            found.append(match[1])
-    return min(found, key=len)
+    for label in re.finditer(r"^(\.LBB\w+):", assembly, re.M):
+        for jump in re.finditer(rf"\tj\w+\t{re.escape(label[1])}\n", assembly[label.end():]):
+            found.append(assembly[label.end():label.end() + jump.start()])
+    return min((stretch for stretch in found if instruction in stretch), key=len)
