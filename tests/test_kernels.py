@@ -12,7 +12,7 @@ import naive
 import numpy as np
 import pytest
 
-from bnn_ref.kernels import LADDER, bits, compiled, ladder, machine, panels, plane_matmul, xnor_matmul
+from bnn_ref.kernels import LADDER, bits, compiled, ladder, machine, packing, panels, plane_matmul, xnor_matmul
 
 CPU = [rung for rung in LADDER if rung.module != "cuda"]
 SIZES = [1, 63, 64, 65, 130] if compiled.COMPILED else [1, 2, 65]
@@ -77,6 +77,16 @@ def test_planes_hold_the_bits_of_each_pixel(k):
         assert planes[:, :, plane].reshape(6, -1).tolist() == naive.words_of_signs(ones)
     np.testing.assert_array_equal(bits.unpack_planes(planes, k), x)
     np.testing.assert_array_equal(bits.pack_planes(np.asfortranarray(x)), planes)
+
+
+@pytest.mark.parametrize("k", [1, 64, 70])
+def test_the_packing_kernels_stay_within_their_arrays(k):
+    """Straight, so that plain Python, which checks every index, runs them too."""
+    rng = np.random.default_rng(0)
+    x, pixels = rng.standard_normal((3, k), np.float32), rng.integers(0, 256, (3, k), np.uint8)
+    np.testing.assert_array_equal(packing.pack_float(x), bits._pack_bits(x >= 0))
+    np.testing.assert_array_equal(bits.unpack_planes(packing.pack_pixels(pixels), k), pixels)
+    np.testing.assert_array_equal(bits.unpack_planes(bits.pack_planes(pixels[0]), k), pixels[0])
 
 
 def test_pack_of_no_rows():
