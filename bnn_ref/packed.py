@@ -25,6 +25,7 @@ from . import batchnorm, binarize, conv, dense, dropout, relu
 from .batchnorm import batchnorm_predict
 from .kernels import bits, ladder, packed_conv
 from .kernels.ladder import plane_matmul
+from .kernels.recycle import empty
 from .packed_file import PackedError, load_packed, save_packed
 from .packed_layers import Geometry, Layer, Output, PackedNetwork, describe
 
@@ -212,7 +213,7 @@ def _matmul(g, weights, x, rung):
         patches = x.reshape(len(x), -1)
     else:
         kh, kw = g.kernel
-        patches = np.empty((len(x), *g.positions, kh, kw * x.shape[3]), x.dtype)
+        patches = empty((len(x), *g.positions, kh, kw * x.shape[3]), x.dtype)
         packed_conv.im2col(x.reshape(*x.shape[:2], -1), x.shape[3], g.pad, patches)
         patches = patches.reshape(len(x) * math.prod(g.positions), -1)
     if g.first:
@@ -224,10 +225,10 @@ def _hidden(layer, x, rung):
     """From pixels or bits to the bits of the layer's maps: (N, OH, OW, words)."""
     g = layer.geometry
     s = _matmul(g, layer.weights, x, rung)
-    u = np.empty((len(x), *g.positions, len(layer.flips)), np.uint64)
+    u = empty((len(x), *g.positions, len(layer.flips)), np.uint64)
     packed_conv.threshold(s, *layer.by_position, u.reshape(len(s), -1))
     if g.pool != (1, 1):
-        pooled = np.empty((len(x), *g.out, len(layer.flips)), np.uint64)
+        pooled = empty((len(x), *g.out, len(layer.flips)), np.uint64)
         packed_conv.or_pool(u, *g.pool, pooled)
         u = pooled
     u ^= layer.flips

@@ -7,6 +7,7 @@ import numpy as np
 from . import machine
 from .compiled import jit, parallel_for, threads
 from .lanes import carry_save_tile, differences, plain_tile
+from .recycle import empty
 
 PLAIN, CARRY_SAVE = machine.PLAIN, machine.CARRY_SAVE
 FEW_ROWS = 12                         # of a: below, copying b into panels costs more than the panels save
@@ -84,7 +85,7 @@ def _run(a, b, k, planes, save, depth, bands, parts):
     """Cut the output into bands of rows and parts of columns, whole panels each, and compute them."""
     m, n = a.size // (planes * b.shape[1]), len(b)
     tile = CARRY_SAVE if save else PLAIN
-    out = np.empty((m, n), np.int32)
+    out = empty((m, n), np.int32)
     flat_a, flat_out, b = np.ascontiguousarray(a).reshape(-1), out.reshape(-1), np.ascontiguousarray(b)
     panels = -(-n // tile.columns)
 
@@ -158,7 +159,7 @@ def rows(a, b, k, planes=1):
     """
     words = b.shape[1]
     m, n = a.size // (planes * words), len(b)
-    out = np.empty((m, n), np.int32)
+    out = empty((m, n), np.int32)
     flat_a, flat_b, flat_out = np.ascontiguousarray(a).reshape(-1), np.ascontiguousarray(b).reshape(-1), out.reshape(-1)
     parallel_for(lambda start, stop: _rows(flat_a, flat_b, k, flat_out, planes, m, start, stop), n,
                  -(-ROWS_WORTH // (m * words * planes)))

@@ -1,4 +1,4 @@
-"""Memory that one training step used, for the next: a fresh large array costs more than what is computed in it.
+"""Memory that one step or product used, for the next: a fresh large array can cost more than what is computed in it.
 
 The system hands out large pieces page by page, each with a fault, and takes them back when the array dies. Here a
 piece comes back when the last array that sees it has died, never before: to its user a recycled array is a new one.
@@ -10,7 +10,7 @@ import weakref
 import numpy as np
 
 LEAST = 1 << 16                       # bytes; smaller pieces never leave the process anyway
-KEPT = 1 << 30                        # bytes that may wait, all sizes together
+KEPT = 1 << 29                        # bytes that may wait, all sizes together
 
 _waiting = {}                         # {bytes: [piece]}
 
