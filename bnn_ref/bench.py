@@ -24,6 +24,7 @@ from .papers import bnn
 
 ROUNDS = 7                            # of each contender, at least 3 where one takes long
 PATIENCE = 40.0                       # seconds for the rounds of one group of rivals
+SAMPLE, PAUSE = 0.1, 0.05             # seconds of calls for one sample, and before it
 BLAS = "NumPy float32 (BLAS)"
 ALL_RUNGS_TO = 2048                   # larger products only for the rungs that are worth waiting for
 
@@ -34,21 +35,28 @@ ALL_RUNGS_TO = 2048                   # larger products only for the rungs that 
 def interleave(contenders, say=lambda text: None):
     """{name: [seconds, ...]}: each contender once to warm up, then all in turn, round by round.
 
-    contenders: {name: function}; a function that returns a number has measured its seconds itself.
+    A sample is the mean of as many calls as take a tenth of a second. Before each there is a pause, because the threads
+    of a BLAS go on spinning for a while after its last product, on the core that the next contender wants.
+    contenders: {name: function}; a function that returns a float has measured its seconds itself.
     """
-    spent = {name: [] for name in contenders}
+    spent, calls = {name: [] for name in contenders}, {}
     for name, contender in contenders.items():
         say(f"warming up {name}")
         contender()
+        start = time.perf_counter()
+        contender()
+        calls[name] = max(1, min(1000, round(SAMPLE / (time.perf_counter() - start))))
     began = time.perf_counter()
     for number in range(ROUNDS):
         if number >= 3 and time.perf_counter() - began > PATIENCE:
             break
         say(f"round {number + 1} of {ROUNDS}")
         for name, contender in contenders.items():
+            time.sleep(PAUSE)
             start = time.perf_counter()
-            own = contender()
-            spent[name].append(own if isinstance(own, float) else time.perf_counter() - start)
+            own = [contender() for _ in range(calls[name])]
+            total = time.perf_counter() - start
+            spent[name].append(statistics.mean(own) if isinstance(own[0], float) else total / calls[name])
     return spent
 
 
@@ -208,18 +216,8 @@ def _few_rows(m, side, rng, say):
             _verify(rung(name), a, b, side, expected)
             contenders[name] = functools.partial(rung(name), a, b, side)
         contenders[BLAS] = lambda: x @ w.T
-        samples = interleave({name: _repeat(function, 20) for name, function in contenders.items()}, say)
+        samples = interleave(contenders, say)
     return [{"rows": m, "name": name, **_summary(times)} for name, times in samples.items()]
-
-
-def _repeat(function, times):
-    def several():
-        began = time.perf_counter()
-        for _ in range(times):
-            function()
-        return (time.perf_counter() - began) / times
-
-    return several
 
 
 # --- bench mlp, bench convnet --------------------------------------------------------------------------------------
@@ -309,8 +307,7 @@ def training(say=lambda text: None, nets=("mlp", "convnet")):
             with _threads(threads):
                 contenders = _step_contenders(chosen, (1, 28, 28))
                 samples = interleave(
-                    {name: _repeat(step, 10) for name, step in contenders.items()},
-                    lambda text, kind=kind, threads=threads: say(
+                    contenders, lambda text, kind=kind, threads=threads: say(
                         f"{kind}, {threads} thread{'s' * (threads > 1)}: {text}"))
             rows += [{"net": kind, "threads": threads, "name": name, **_summary(times)}
                      for name, times in samples.items()]

@@ -1,9 +1,11 @@
 """Timings are of verified kernels, in turns, and what the README shows are rungs that exist."""
 
 import dataclasses
+import itertools
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ CPU = [rung.name for rung in LADDER if rung.module != "cuda"]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(bench, "PATIENCE", 0.0)
+    monkeypatch.setattr(bench, "SAMPLE", 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +39,12 @@ def small_mlp():
 
 def test_contenders_take_turns():
     order = []
-    spent = bench.interleave({"a": lambda: order.append("a"), "b": lambda: order.append("b")})
-    assert order[:6] == ["a", "b", "a", "b", "a", "b"]
+    spent = bench.interleave({name: lambda name=name: (order.append(name), time.sleep(0.004)) for name in "ab"})
     assert len(spent["a"]) == len(spent["b"]) >= 3
-    assert order == ["a", "b"] * (len(spent["a"]) + 1)             # one round to warm up
+    assert order[:4] == ["a", "a", "b", "b"]                       # to warm up, and to see how long it takes
+    turns = [name for name, _ in itertools.groupby(order[4:])]
+    assert turns == ["a", "b"] * len(spent["a"])
+    assert all(0.004 <= seconds < 0.1 for seconds in spent["a"])   # of one call, not of all calls of a sample
 
 
 def test_a_contender_may_measure_itself():

@@ -4,6 +4,7 @@ Kernels release the GIL and are cached on disk. Threads are Python's own, not Nu
 when it forks after a parallel call (OpenMP) or when two threads call at once (workqueue).
 """
 
+import collections
 import hashlib
 import itertools
 import os
@@ -112,17 +113,34 @@ if hasattr(os, "register_at_fork"):
 def parallel_for(work, size, least):
     """work(start, stop) over range(size), in pieces of at least `least`, on several threads; returns when all is done.
 
+    The calling thread takes pieces like the others, so that it never waits for a thread to wake up while there is work.
     An exception in any piece is raised here.
     """
     global _pool
     count = threads()
-    pieces = min(4 * count, size // max(1, least))
-    if count == 1 or pieces < 2:
+    number = min(4 * count, size // max(1, least))
+    if count == 1 or number < 2:
         return work(0, size)
     with _lock:
-        if _pool is None or _pool._max_workers != count:
-            _pool = ThreadPoolExecutor(count, thread_name_prefix="bnn_ref")
+        if _pool is None or _pool._max_workers != count - 1:
+            _pool = ThreadPoolExecutor(count - 1, thread_name_prefix="bnn_ref")
         pool = _pool
-    edges = [size * piece // pieces for piece in range(pieces + 1)]
-    for future in [pool.submit(work, start, stop) for start, stop in itertools.pairwise(edges)]:
-        future.result()
+    edges = [size * piece // number for piece in range(number + 1)]
+    pieces = collections.deque(itertools.pairwise(edges))
+
+    def take():
+        while pieces:
+            try:
+                piece = pieces.popleft()
+            except IndexError:        # another thread was quicker
+                return
+            work(*piece)
+
+    others = [pool.submit(take) for _ in range(min(count, number) - 1)]
+    try:
+        take()
+    finally:
+        pieces.clear()
+        for other in others:
+            if not other.cancel():
+                other.result()

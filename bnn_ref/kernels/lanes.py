@@ -42,7 +42,7 @@ if COMPILED:
         builder.store(vector, pointer).align = align
 
     def _low_halves(builder, first, second):
-        """The low 32 bits of every lane of two vectors, side by side (on little-endian machines, as all of Numba's are)."""
+        """The low 32 bits of every lane of two vectors, side by side (on little-endian machines)."""
         count = first.type.count
         halves = [builder.bitcast(vector, ir.VectorType(I32, 2 * count)) for vector in (first, second)]
         even = ir.Constant(ir.VectorType(I32, 2 * count), list(range(0, 4 * count, 2)))

@@ -80,8 +80,3 @@ def panel_words(columns, words):
     most = max(2, cache_size(1) * 2 // 3 // (8 * columns))
     blocks = -(-words // most)
     return words if blocks == 1 else -(-words // blocks) + 1 & ~1
-
-
-def band_rows(row_bytes):
-    """Rows of a in one band, so that they take half of the second-level cache at most while panels come and go."""
-    return max(64, cache_size(2) // 2 // row_bytes)

@@ -13,45 +13,47 @@ PLAIN, CARRY_SAVE = machine.PLAIN, machine.CARRY_SAVE
 FEW_ROWS = 12                         # of a: below, copying b into panels costs more than the panels save
 BLOCKS_WORTH = 1 << 21                # pairs of words for which it pays to wake a thread: a quarter of a millisecond
 ROWS_WORTH = 1 << 19                  # and where b comes from memory, a few of them at a time
+FILL_WORTH = 1 << 17                  # and words to copy into panels
+BAND = 64                             # rows of a, and pages of the output: as many as a core has addresses of at hand
 
 
 @jit
-def _fill(panel, b, column, columns, word, size):
-    """panel[j·columns + c] = b[column + c, word + j]; 0 past the last row of b."""
-    n = b.shape[0]
-    for c in range(columns):
-        if column + c < n:
-            for j in range(size):
-                panel[j * columns + c] = b[column + c, word + j]
-        else:
-            for j in range(size):
-                panel[j * columns + c] = 0
-
-
-@jit
-def _product(a, b, k, out, planes, depth, save, rows, columns, panel, edge, row_start, row_stop, start, stop):
-    """Rows row_start to row_stop and columns start to stop of the product, into the flat `out`.
-
-    a: flat, planes·words a row; b: (n, words); depth: words of a block; save: whether by carry-save adders;
-    rows, columns: of that tile.
-    panel: columns·depth words, aligned to a vector; edge: room for the outputs of a tile that is cut off.
-    """
+def _fill(panels, b, columns, start, stop):
+    """panels[p, j·columns + c] = b[p·columns + c, j] for p from start to stop; 0 past the last row of b."""
     n, words = b.shape
+    for p in range(start, stop):
+        panel = panels[p * columns * words:(p + 1) * columns * words]
+        for c in range(columns):
+            if p * columns + c < n:
+                for j in range(words):
+                    panel[j * columns + c] = b[p * columns + c, j]
+            else:
+                for j in range(words):
+                    panel[j * columns + c] = 0
+
+
+@jit
+def _product(a, panels, n, words, k, out, planes, depth, save, rows, columns, edge, first_row, last_row, start, stop):
+    """Rows first_row to last_row, panels start to stop of the product, into `out`; all arrays flat.
+
+    a: planes·words a row; panels: from `_fill`; depth: words of a block; save: whether by carry-save adders; rows,
+    columns: of that tile; edge: room for the outputs of a tile that is cut off.
+    """
     width = planes * words
-    for column in range(start, stop, columns):
+    for p in range(start, stop):
+        column = p * columns
         valid = min(columns, n - column)
         for plane in range(planes - 1, -1, -1):                    # most significant first: out = 2 out + this plane
             for word in range(0, words, depth):
                 size = min(depth, words - word)
-                if plane == planes - 1 or words > depth:
-                    _fill(panel, b, column, columns, word, size)
+                panel = panels[(p * words + word) * columns:(p * words + word + size) * columns]
                 base = k if word == 0 else 0
                 shift = 1 if word == 0 else 0
                 more = plane < planes - 1 or word > 0
-                row = row_start
-                while row < row_stop:
+                row = first_row
+                while row < last_row:
                     first = row * width + plane * words + word
-                    whole = row + rows <= row_stop
+                    whole = row + rows <= last_row
                     if whole and valid == columns:
                         if save:
                             carry_save_tile(out, row * n + column, n, a, first, width, panel, size, base, shift, more)
@@ -74,30 +76,35 @@ def _product(a, b, k, out, planes, depth, save, rows, columns, panel, edge, row_
                     row += taken
 
 
-def _aligned(size):
-    """That many words, from an address that is a multiple of 64 bytes, so that no vector crosses a cache line."""
-    room = np.empty(size + 8, np.uint64)
+def _panels(b, tile):
+    """b in panels, from an address that is a multiple of 64 bytes, so that no vector crosses a cache line."""
+    n, words = b.shape
+    count = -(-n // tile.columns)
+    room = empty((count * tile.columns * words + 8,), np.uint64)
     skip = -room.ctypes.data % 64 // 8
-    return room[skip:skip + size]
+    panels = room[skip:skip + count * tile.columns * words]
+    parallel_for(lambda start, stop: _fill(panels, b, tile.columns, start, stop), count,
+                 -(-FILL_WORTH // (tile.columns * words)))
+    return panels, count
 
 
-def _run(a, b, k, planes, save, depth, bands, parts):
-    """Cut the output into bands of rows and parts of columns, whole panels each, and compute them."""
-    m, n = a.size // (planes * b.shape[1]), len(b)
-    tile = CARRY_SAVE if save else PLAIN
+def _run(a, b, k, planes, tile, depth, bands, parts):
+    """Cut the output into bands of rows and parts of panels, and compute them."""
+    n, words = b.shape
+    m = a.size // (planes * words)
     out = empty((m, n), np.int32)
-    flat_a, flat_out, b = np.ascontiguousarray(a).reshape(-1), out.reshape(-1), np.ascontiguousarray(b)
-    panels = -(-n // tile.columns)
+    flat_a, flat_out = np.ascontiguousarray(a).reshape(-1), out.reshape(-1)
+    panels, count = _panels(np.ascontiguousarray(b), tile)
 
     def work(start, stop):
-        panel, edge = _aligned(tile.columns * depth), np.empty(tile.rows * tile.columns, np.int32)
+        edge = np.empty(tile.rows * tile.columns, np.int32)
         for piece in range(start, stop):
             band, part = divmod(piece, parts)
-            _product(flat_a, b, k, flat_out, planes, depth, save, tile.rows, tile.columns, panel, edge,
-                     m * band // bands, m * (band + 1) // bands,
-                     panels * part // parts * tile.columns, min(n, panels * (part + 1) // parts * tile.columns))
+            _product(flat_a, panels, n, words, k, flat_out, planes, depth, tile is CARRY_SAVE, tile.rows,
+                     tile.columns, edge, m * band // bands, m * (band + 1) // bands,
+                     count * part // parts, count * (part + 1) // parts)
 
-    parallel_for(work, bands * parts, 1 if bands * parts > 1 else 2)
+    parallel_for(work, bands * parts, -(-BLOCKS_WORTH * bands * parts // (m * n * words * planes)))
     return out
 
 
@@ -108,7 +115,7 @@ def lanes(a, b, k):
     Nothing is summed across lanes, and a tile of 4 × 4 vectors (128 outputs with AVX-512) stays in registers. Per
     output: (1/4 + 1/32)·words read, words XORs, words popcounts, in three instructions for 8 words.
     """
-    return _run(a, b, k, 1, False, b.shape[1], 1, 1)
+    return _run(a, b, k, 1, PLAIN, b.shape[1], 1, 1)
 
 
 def carry_save(a, b, k):
@@ -118,26 +125,21 @@ def carry_save(a, b, k):
     Per output: (1/2 + 1/32)·words read, words XORs (inside of ternary instructions), words/2 popcounts, in five
     instructions for 16 words instead of six: the limit of XOR, popcount and add is no limit any more.
     """
-    return _run(a, b, k, 1, True, b.shape[1], 1, 1)
+    return _run(a, b, k, 1, CARRY_SAVE, b.shape[1], 1, 1)
 
 
 def blocks(a, b, k, planes=1):
-    """As `carry_save`, but in blocks of words whose panel stays in the first-level cache while rows of a go by, and
-    bands of rows that stay in the second-level cache while panels go by; bands and panels are shared among threads.
+    """As `carry_save`, but in blocks: a band of rows of a goes through all panels, in words that both stay in the
+    first-level cache while they meet, and writes to pages of memory that it does not leave; threads share the bands.
 
     Nothing changes per output; large operands no longer come from memory. With `planes` = 8 the rows of a hold bit
     planes, and the result is the sum of the planes' products by their weight.
     """
-    words, tile = b.shape[1], CARRY_SAVE
-    m, n = a.size // (planes * words), len(b)
-    depth = machine.panel_words(tile.columns, words)
-    bands = -(-m // machine.band_rows(8 * planes * words))
-    pieces = min(4 * threads(), m * n * words * planes // BLOCKS_WORTH) if threads() > 1 else 1
-    panels = -(-n // tile.columns)
-    parts = max(1, min(-(-pieces // bands), panels))
-    if bands * parts < pieces:                                     # few panels: more bands
-        bands = max(bands, min(pieces, m // 64))
-    return _run(a, b, k, planes, True, depth, bands, parts)
+    words = b.shape[1]
+    m, panels = a.size // (planes * words), -(-len(b) // CARRY_SAVE.columns)
+    bands = -(-m // BAND)
+    parts = min(panels, -(-2 * threads() // bands)) if threads() > 1 else 1        # few rows: panels are shared too
+    return _run(a, b, k, planes, CARRY_SAVE, machine.panel_words(CARRY_SAVE.columns, words), bands, parts)
 
 
 @jit
