@@ -23,10 +23,11 @@ from .kernels.ladder import LADDER, rung
 from .papers import bnn
 
 ROUNDS = 7                            # of each contender, at least 3 where one takes long
-PATIENCE = 40.0                       # seconds for the rounds of one group of rivals
+PATIENCE = 20.0                       # seconds for the rounds of one group of rivals
 SAMPLE, PAUSE = 0.1, 0.05             # seconds of calls for one sample, and before it
 BLAS = "NumPy float32 (BLAS)"
-ALL_RUNGS_TO = 2048                   # larger products only for the rungs that are worth waiting for
+ALL_RUNGS_TO = 1024                   # larger products only for the rungs that are worth waiting for
+PATIENT_TO = 4096                     # and for the rivals
 
 
 # --- measuring -----------------------------------------------------------------------------------------------------
@@ -36,16 +37,18 @@ def interleave(contenders, say=lambda text: None):
     """{name: [seconds, ...]}: each contender once to warm up, then all in turn, round by round.
 
     A sample is the mean of as many calls as take a tenth of a second. Before each there is a pause, because the threads
-    of a BLAS go on spinning for a while after its last product, on the core that the next contender wants.
+    of a BLAS go on spinning for a while after its last product, on the core that the next contender wants; and where
+    calls are short one that does not count, because memory that lay idle may have to come back first.
     contenders: {name: function}; a function that returns a float has measured its seconds itself.
     """
-    spent, calls = {name: [] for name in contenders}, {}
+    spent, calls, short = {name: [] for name in contenders}, {}, {}
     for name, contender in contenders.items():
         say(f"warming up {name}")
         contender()
         start = time.perf_counter()
         contender()
-        calls[name] = max(1, min(1000, round(SAMPLE / (time.perf_counter() - start))))
+        took = time.perf_counter() - start
+        calls[name], short[name] = max(1, min(1000, round(SAMPLE / took))), took < 1
     began = time.perf_counter()
     for number in range(ROUNDS):
         if number >= 3 and time.perf_counter() - began > PATIENCE:
@@ -53,6 +56,8 @@ def interleave(contenders, say=lambda text: None):
         say(f"round {number + 1} of {ROUNDS}")
         for name, contender in contenders.items():
             time.sleep(PAUSE)
+            if short[name]:
+                contender()
             start = time.perf_counter()
             own = [contender() for _ in range(calls[name])]
             total = time.perf_counter() - start
@@ -138,11 +143,10 @@ def _operands(m, n, k, rng):
     return x, w, bits.pack(x), bits.pack(w)
 
 
-def _torch_rivals(torch, x, w, expected):
+def _torch_rivals(torch, kinds, x, w, expected):
     """{name: function} of PyTorch's products of the same ±1 that give the same numbers here."""
     rivals = {}
-    for name, kind in (("PyTorch float32", torch.float32), ("PyTorch bfloat16", torch.bfloat16),
-                       ("PyTorch int8", torch.int8)):
+    for name, kind in ((f"PyTorch {kind}", getattr(torch, kind)) for kind in kinds):
         left, right = torch.from_numpy(x).to(kind), torch.from_numpy(w).to(kind).T
         out = torch.empty(expected.shape, dtype=torch.int32 if kind is torch.int8 else kind)
         multiply = torch._int_mm if kind is torch.int8 else torch.mm
@@ -190,7 +194,8 @@ def _square(size, count, x, w, a, b, say):
         out = np.empty(expected.shape, np.float32)                 # memory of its own, as the kernels have
         contenders[BLAS] = lambda: np.matmul(x, w.T, out=out)
         if torch:
-            contenders |= _torch_rivals(torch, x, w, expected)
+            kinds = ("float32", "bfloat16", "int8") if size <= PATIENT_TO else ("int8",)
+            contenders |= _torch_rivals(torch, kinds, x, w, expected)
         if count == 1:
             contenders["register limit"] = lambda: limit.seconds(operations)
             copied = np.empty_like(x)
