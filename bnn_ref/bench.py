@@ -59,9 +59,11 @@ def interleave(contenders, say=lambda text: None):
             if short[name]:
                 contender()
             start = time.perf_counter()
-            own = [contender() for _ in range(calls[name])]
+            for _ in range(calls[name]):
+                own = contender()     # one result at a time, so that its memory serves the next
             total = time.perf_counter() - start
-            spent[name].append(statistics.mean(own) if isinstance(own[0], float) else total / calls[name])
+            spent[name].append(own if isinstance(own, float) else total / calls[name])
+            del own
     return spent
 
 
