@@ -47,7 +47,8 @@ def bars(title, entries):
     """
     labels, ratios, ours = zip(*entries)
     figure = Figure(figsize=(7.5, 0.9 + 0.32 * len(entries)), layout="constrained")
-    panel = figure.add_subplot(xscale="log", xlabel="times faster", title=title)
+    figure.suptitle(title, fontsize="medium")
+    panel = figure.add_subplot(xscale="log", xlabel="times faster")
     drawn = panel.barh(range(len(entries)), ratios, color=["tab:blue" if own else "tab:gray" for own in ours])
     panel.bar_label(drawn, [f"{ratio:.1f}" if ratio < 100 else f"{ratio:.0f}" for ratio in ratios], padding=3)
     panel.set(yticks=range(len(entries)), yticklabels=labels, xlim=(min(ratios) / 1.5, max(ratios) * 1.8))
