@@ -4,7 +4,7 @@ reported are medians, spreads and ratios. Seconds depend on the machine and the 
 
 import datetime
 import functools
-import json
+import importlib.util
 import platform
 import statistics
 import tempfile
@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, binarize, conv, dense, network, optim, packed, recipe, train
-from .files import atomic_write
 from .kernels import bits, compiled, limit, torch_step
 from .kernels import training as fast
 from .kernels.ladder import LADDER, rung
@@ -73,6 +72,11 @@ def _summary(samples):
             "samples": samples}
 
 
+def on(threads):
+    """1 -> "1 thread", 2 -> "2 threads"."""
+    return f"{threads} thread{'s' * (threads > 1)}"
+
+
 def processor():
     """The name of this machine's processor, as well as the system knows it."""
     try:
@@ -116,11 +120,9 @@ def _threads(count):
 
 def check_tools():
     """Raise ValueError where what the timings need is not there."""
-    try:
-        import threadpoolctl  # noqa: F401
-    except ImportError:
-        raise ValueError('timings need threadpoolctl, to give every rival as many threads: pip install "bnn-ref[bench]"'
-                         ) from None
+    if importlib.util.find_spec("threadpoolctl") is None:
+        raise ValueError("timings need threadpoolctl, to give every rival as many threads: "
+                         'pip install "bnn-ref[bench]"')
     if not compiled.COMPILED:
         raise ValueError("timings need compiled kernels: install Numba, unset NUMBA_DISABLE_JIT")
 
@@ -146,20 +148,18 @@ def _operands(m, n, k, rng):
 
 
 def _torch_rivals(torch, kinds, x, w, expected):
-    """{name: function} of PyTorch's products of the same ±1 that give the same numbers here."""
+    """{name: function} of PyTorch's products of the same ±1. Raises AssertionError for one that gives other numbers."""
     rivals = {}
-    for name, kind in ((f"PyTorch {kind}", getattr(torch, kind)) for kind in kinds):
+    for kind in (getattr(torch, kind) for kind in kinds):
+        name = str(kind).replace("torch.", "PyTorch ")
         left, right = torch.from_numpy(x).to(kind), torch.from_numpy(w).to(kind).T
         out = torch.empty(expected.shape, dtype=torch.int32 if kind is torch.int8 else kind)
-        multiply = torch._int_mm if kind is torch.int8 else torch.mm
-        product = functools.partial(multiply, left, right, out=out)
-        try:
-            found = product().to(torch.float64).numpy()
-        except (RuntimeError, AttributeError, NotImplementedError):
-            continue
+        rivals[name] = functools.partial(torch._int_mm if kind is torch.int8 else torch.mm, left, right, out=out)
+        found = rivals[name]().to(torch.float64).numpy()
         # bfloat16 rounds its output to 8 bits: equal up to that; int8 and float32 to the integer.
-        if np.abs(found - expected).max() <= (np.abs(expected).max() / 128 if kind is torch.bfloat16 else 0):
-            rivals[name] = product
+        allowed = np.abs(expected).max() / 128 if kind is torch.bfloat16 else 0
+        if np.abs(found - expected).max() > allowed:
+            raise AssertionError(f"{name} is wrong for {expected.shape}: not timed")
     return rivals
 
 
@@ -172,11 +172,11 @@ def matmul(say=lambda text: None, sizes=(1024, 2048, 4096, 8192), side=4096):
         operands = _operands(size, size, size, rng)
         for count in sorted({1, compiled.threads()}):
             rows += _square(size, count, *operands, lambda text, size=size, count=count: say(
-                f"{size}³ on {count} thread{'s' * (count > 1)}: {text}"))
+                f"{size}³ on {on(count)}: {text}"))
     few = []
     for m in (1, 4, 8, 16, 64):
         few += _few_rows(m, side, rng, lambda text, m=m: say(f"{m} rows: {text}"))
-    return {**header("matmul"), "rows": rows, "few_rows": few}
+    return {**header("matmul"), "rows": rows, "few_rows": few, "side": side}
 
 
 def _square(size, count, x, w, a, b, say):
@@ -277,7 +277,7 @@ def _inference(what, chosen, shape, count, singles, batch, say):
                     "bits": functools.partial(_each, lambda x: packed.predict(on_bits, x), pictures, size),
                     "floats": functools.partial(_each, in_floats, pictures, size)}
                 samples = interleave(contenders, lambda text, how=how, threads=threads: say(
-                    f"{how}, {threads} thread{'s' * (threads > 1)}: {text}"))
+                    f"{how}, {on(threads)}: {text}"))
                 rows += [{"pictures": len(pictures), "how": how, "threads": threads, "name": name, **_summary(times)}
                          for name, times in samples.items()]
     with tempfile.TemporaryDirectory() as folder:
@@ -315,7 +315,7 @@ def training(say=lambda text: None, nets=("mlp", "convnet")):
                 contenders = _step_contenders(chosen, (1, 28, 28))
                 samples = interleave(
                     contenders, lambda text, kind=kind, threads=threads: say(
-                        f"{kind}, {threads} thread{'s' * (threads > 1)}: {text}"))
+                        f"{kind}, {on(threads)}: {text}"))
             rows += [{"net": kind, "threads": threads, "name": name, **_summary(times)}
                      for name, times in samples.items()]
     return {**header("train"), "nets": {kind: bnn.RECIPES["mnist", kind, "quick"].net for kind in nets}, "rows": rows}
@@ -374,166 +374,3 @@ def _verify_steps(chosen, shape, say):
 
 
 BENCHES = {"matmul": matmul, "mlp": mlp, "convnet": convnet, "train": training}
-
-
-# --- what people read ----------------------------------------------------------------------------------------------
-
-
-def _median(rows, /, **wanted):
-    """The median of the row that has these values, None where there is none."""
-    found = [row["median"] for row in rows if all(row.get(key) == value for key, value in wanted.items())]
-    return found[0] if found else None
-
-
-def _times(slow, fast):
-    return f"{slow / fast:.1f} ×" if slow and fast else ""
-
-
-def _markdown(head, lines):
-    return "\n".join(["| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines]])
-
-
-def _matmul_tables(result):
-    rows = result["rows"]
-    sizes = sorted({row["size"] for row in rows})
-    names = {(row["threads"], row["name"]): None for row in rows}
-    by_name = {candidate.name: candidate for candidate in LADDER}
-    lines = []
-    for threads, name in names:
-        if name in ("register limit", "pack", "copy of its input", BLAS):
-            continue
-        limits = [_times(_median(rows, size=size, threads=threads, name=BLAS),
-                         _median(rows, size=size, threads=threads, name=name)) for size in sizes]
-        bound = [(_median(rows, size=size, threads=1, name="register limit"),
-                  _median(rows, size=size, threads=threads, name=name)) for size in sizes]
-        shares = [f"{100 * limit / (threads * own):.0f} %" for limit, own in bound if own]
-        change = by_name[name].change if name in by_name else ""
-        lines.append([f"`{name}`" if change else name, str(threads), change, *limits, shares[-1]])
-    table = _markdown(["rung", "threads", "what changes", *(f"{size}³" for size in sizes), "of the register limit"],
-                      lines)
-    few = result["few_rows"]
-    few_lines = [[str(m), *(_times(_median(few, rows=m, name=BLAS), _median(few, rows=m, name=name))
-                            for name in ("rows", "blocks"))] for m in sorted({row["rows"] for row in few})]
-    return ["Times NumPy's float32 BLAS on as many threads, packing of b into panels included:", table,
-            "One row of a, and a few, against 4096 × 4096 weights, times NumPy's BLAS:",
-            _markdown(["rows of a", "`rows`", "`blocks`"], few_lines)]
-
-
-def _inference_tables(result):
-    lines = []
-    for threads in sorted({row["threads"] for row in result["rows"]}):
-        for how in ("at once", "one at a time"):
-            of = {"threads": threads, "how": how}
-            pictures = next(row["pictures"] for row in result["rows"] if row["how"] == how)
-            lines.append([f"{pictures:,} pictures {how}", str(threads), _times(
-                _median(result["rows"], name="floats", **of), _median(result["rows"], name="bits", **of))])
-    smaller = result["float32_bytes"] / result["packed_bytes"]
-    return [f"`{result['net']}`, from pixels to logits, bits against NumPy float32; the logits equal bit for bit; "
-            f"the file on bits is {smaller:.1f} times smaller than the float32 parameters:",
-            _markdown(["what", "threads", "times faster"], lines)]
-
-
-def _training_tables(result):
-    rows, rivals, lines = result["rows"], _rivals(result), []
-    for kind, net in result["nets"].items():
-        for threads in sorted({row["threads"] for row in rows}):
-            own, *others = (_median(rows, net=kind, threads=threads, name=name) for name in ("fast", *rivals))
-            lines.append([f"`{net}`", str(threads), *(f"{own / other:.2f}" for other in others)])
-    return ["Time of a training step on 100 pictures, the fast one's as a share of others' (less than 1 is faster); it "
-            "writes the bytes of the readable one:",
-            _markdown(["net", "threads", *(f"of {name}" for name in rivals)], lines)]
-
-
-def _rivals(result):
-    return list(dict.fromkeys(row["name"] for row in result["rows"] if row["name"] != "fast"))
-
-
-TABLES = {"matmul": _matmul_tables, "mlp": _inference_tables, "convnet": _inference_tables, "train": _training_tables}
-
-
-def figures(result):
-    """[(what, ratio)]: the ratios of a run by which kernels are judged, all from medians of that run."""
-    rows = result["rows"]
-    if result["bench"] != "matmul":
-        return []
-    most = max(row["threads"] for row in rows)
-    found = []
-    for size in sorted({row["size"] for row in rows}):
-        def of(name, threads=1, size=size):
-            return _median(rows, size=size, threads=threads, name=name)
-
-        best = min(of(candidate.name) for candidate in LADDER if of(candidate.name))
-        found += [(f"{size}³: register limit / best rung, 1 thread", of("register limit") / best),
-                  (f"{size}³: BLAS / blocks, 1 thread", of(BLAS) / of("blocks"))]
-        if most > 1:
-            found += [(f"{size}³: BLAS / blocks, {most} threads", of(BLAS, most) / of("blocks", most)),
-                      (f"{size}³: blocks, 1 thread / {most} threads", of("blocks") / of("blocks", most))]
-        found += [(f"{size}³: {name} / blocks, {threads} thread{'s' * (threads > 1)}", of(name, threads) / of(
-            "blocks", threads)) for name in ("PyTorch int8", "PyTorch bfloat16", "PyTorch float32")
-            for threads in sorted({1, most}) if of(name, threads)]
-        found.append((f"{size}³: pack / copy of its float32 input", of("pack") / of("copy of its input")))
-        found.append((f"{size}³: rate of blocks / its rate at the smallest size",
-                      of("blocks", size=min(row["size"] for row in rows)) / of("blocks")
-                      * size**3 / min(row["size"] for row in rows)**3))
-    return found
-
-
-def tables(result):
-    """What a run measured, as Markdown."""
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    source = f"*{result['machine']}, {result['cores']} cores; {versions}; {result['date']}; `bnn-ref bench " \
-             f"{result['bench']}`*"
-    return "\n\n".join([source, *TABLES[result["bench"]](result)])
-
-
-def check_markers(path, what):
-    """(text before, text after) the tables of a bench in a Markdown file: outside of `<!-- bench NAME -->` and
-    `<!-- /bench NAME -->`. Raises ValueError where the file has no such markers, OSError where it cannot be read."""
-    text = Path(path).read_text(encoding="utf-8")
-    begin, end = f"<!-- bench {what} -->", f"<!-- /bench {what} -->"
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise ValueError(f"{path}: expected the markers {begin} and {end}")
-    return before + begin, end + after
-
-
-def write_readme(path, result):
-    """Put the tables between the markers of a Markdown file. Raises as `check_markers`."""
-    before, after = check_markers(path, result["bench"])
-    with atomic_write(path) as file:
-        file.write(f"{before}\n{tables(result)}\n{after}".encode())
-
-
-def save_json(path, result):
-    """The whole result, every sample of every contender. Raises OSError."""
-    with atomic_write(path) as file:
-        file.write((json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
-
-
-def bars(result):
-    """(title, [(label, times faster than the rival of the title, whether it is ours)]) of a run, for its picture."""
-    rows, found = result["rows"], []
-    if result["bench"] == "matmul":
-        size = max(row["size"] for row in rows if row["name"] == "loops") if any(
-            row["name"] == "loops" for row in rows) else max(row["size"] for row in rows)
-        for row in rows:
-            if row["size"] == size and row["name"] not in ("pack", "copy of its input"):
-                rival = _median(rows, size=size, threads=row["threads"], name=BLAS)
-                label = row["name"] + (f", {row['threads']} threads" if row["threads"] > 1 else "")
-                ours = any(row["name"] == candidate.name for candidate in LADDER)
-                found.append((label, rival / row["median"], ours))
-        return f"{size}³ product of ±1, times NumPy's float32 BLAS on as many threads", found
-    if result["bench"] == "train":
-        for row in rows:
-            of = {"net": row["net"], "threads": row["threads"]}
-            found.append((f"{row['net']}, {row['threads']} thread{'s' * (row['threads'] > 1)}: {row['name']}",
-                          _median(rows, name="readable", **of) / row["median"], row["name"] in ("fast", "readable")))
-        return "training step, times the readable one", found
-    for row in rows:
-        of = {key: row[key] for key in ("how", "threads") if key in row}
-        rival = _median(rows, name="floats", **of)
-        if row["name"] == "bits":
-            found.append((f"{row['how']}, {row['threads']} thread{'s' * (row['threads'] > 1)}",
-                          rival / row["median"], True))
-    return f"{result['net']} on bits, times NumPy float32", found

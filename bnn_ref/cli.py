@@ -321,7 +321,7 @@ def _pack(options):
 
 
 def _bench(options):
-    from . import bench, plots
+    from . import bench, bench_report, plots
 
     def say(text):
         if sys.stderr.isatty():
@@ -329,20 +329,20 @@ def _bench(options):
 
     try:
         if options.readme:
-            bench.check_markers(options.readme, options.what)
+            bench_report.check_markers(options.readme, options.what)
         result = bench.BENCHES[options.what](say)
     except ValueError as error:
         raise UsageError(error) from None
     say("")
-    print(bench.tables(result))
-    for what, ratio in bench.figures(result):
+    print(bench_report.tables(result))
+    for what, ratio in bench_report.figures(result):
         print(f"{what}: {ratio:.2f}")
     picture = options.json.with_suffix(".png") if options.json else Path(f"bench-{options.what}.png")
-    plots.save(plots.bars(*bench.bars(result)), picture)
+    plots.save(plots.bars(*bench_report.bars(result)), picture)
     if options.json:
-        bench.save_json(options.json, result)
+        bench_report.save_json(options.json, result)
     if options.readme:
-        bench.write_readme(options.readme, result)
+        bench_report.write_readme(options.readme, result)
     print(f"picture in {picture}")
     return 0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnn_ref import bench, cli, packed, recipe
+from bnn_ref import bench, bench_report, cli, packed, recipe
 from bnn_ref.kernels import LADDER, compiled, ladder
 from bnn_ref.papers import bnn
 
@@ -91,9 +91,9 @@ def steps():
 def test_training_steps_are_compared_with_the_readable_one(steps):
     names = [row["name"] for row in steps["rows"] if row["threads"] == 1]
     assert names[:2] == ["readable", "fast"]
-    text = bench.tables(steps)
+    text = bench_report.tables(steps)
     assert "| `1024FC-1024FC-1024FC` | 1 |" in text and "of readable" in text
-    title, bars = bench.bars(steps)
+    title, bars = bench_report.bars(steps)
     assert "readable" in title and bars[0][1] == 1
 
 
@@ -111,11 +111,11 @@ def test_a_fast_step_that_writes_other_bytes_is_not_timed(monkeypatch):
 
 
 def test_tables_name_every_rung_and_the_machine(square, small_mlp):
-    text = bench.tables(square)
+    text = bench_report.tables(square)
     for name in CPU:
         assert f"| `{name}` | 1 |" in text
     assert square["machine"] in text and "bnn-ref bench matmul" in text
-    text = bench.tables(small_mlp)
+    text = bench_report.tables(small_mlp)
     assert "120 pictures at once" in text and "3 pictures one at a time" in text
 
 
@@ -123,9 +123,9 @@ def test_ratios_are_of_medians():
     rows = [{"size": 64, "threads": 1, "name": name, "operations": 1, "median": median} for name, median in (
         ("blocks", 2.0), ("lanes", 4.0), (bench.BLAS, 20.0), ("register limit", 1.8), ("PyTorch int8", 3.0),
         ("pack", 1.0), ("copy of its input", 4.0))]
-    found = dict(bench.figures({"bench": "matmul", "rows": rows, "few_rows": []}))
+    found = dict(bench_report.figures({"bench": "matmul", "rows": rows, "few_rows": []}))
     assert found["64³: register limit / best rung, 1 thread"] == pytest.approx(0.9)
-    assert found["64³: BLAS / blocks, 1 thread"] == 10
+    assert found[f"64³: {bench.BLAS} / blocks, 1 thread"] == 10
     assert found["64³: PyTorch int8 / blocks, 1 thread"] == 1.5
     assert found["64³: pack / copy of its float32 input"] == 0.25
     assert found["64³: rate of blocks / its rate at the smallest size"] == 1
@@ -145,15 +145,15 @@ def test_the_float_rival_is_the_network_at_its_best(small_mlp):
 def test_markers_are_filled_and_the_rest_is_kept(square, tmp_path):
     path = tmp_path / "README.md"
     path.write_text("before\n<!-- bench matmul -->\nold\n<!-- /bench matmul -->\nafter\n", encoding="utf-8")
-    bench.write_readme(path, square)
+    bench_report.write_readme(path, square)
     text = path.read_text(encoding="utf-8")
-    assert text == f"before\n<!-- bench matmul -->\n{bench.tables(square)}\n<!-- /bench matmul -->\nafter\n"
-    bench.write_readme(path, square)
+    assert text == f"before\n<!-- bench matmul -->\n{bench_report.tables(square)}\n<!-- /bench matmul -->\nafter\n"
+    bench_report.write_readme(path, square)
     assert path.read_text(encoding="utf-8") == text
     for wrong in ("nothing", "<!-- bench matmul -->", "<!-- /bench matmul --> <!-- bench matmul -->"):
         path.write_text(wrong)
         with pytest.raises(ValueError, match="expected the markers"):
-            bench.write_readme(path, square)
+            bench_report.write_readme(path, square)
         assert path.read_text() == wrong
 
 
@@ -166,7 +166,7 @@ def test_the_command_prints_tables_and_writes_what_was_asked(square, tmp_path, m
     assert "| `carry_save` |" in shown and "register limit / best rung" in shown and "m.png" in shown
     assert json.loads(Path("m.json").read_text(encoding="utf-8")) == square
     assert Path("m.png").read_bytes().startswith(b"\x89PNG")
-    assert bench.tables(square) in Path("notes.md").read_text(encoding="utf-8")
+    assert bench_report.tables(square) in Path("notes.md").read_text(encoding="utf-8")
     assert cli.main(["bench", "matmul"]) == 0
     assert Path("bench-matmul.png").exists()
 

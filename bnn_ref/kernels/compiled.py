@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +141,5 @@ def parallel_for(work, size, least):
         take()
     finally:
         pieces.clear()
-        for other in others:
-            if not other.cancel():
-                other.result()
+        for other in wait([other for other in others if not other.cancel()]).done:
+            other.result()
