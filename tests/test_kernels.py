@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import naive
@@ -220,13 +221,8 @@ def test_every_processors_tile_is_right(registers, tmp_path):
             f"source = open(machine.__file__).read().replace('= _registers()', '= {registers}')\n"
             f"assert 'REGISTERS = {registers}' in source\n"
             "exec(compile(source, machine.__file__, 'exec'), vars(machine))\n"
-            f"assert (machine.LANES, machine.REGISTERS) == {registers}\n"
-            "import sys; sys.argv = ['-']; from test_kernels import check_products; check_products()\n")
-    run = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True,
-                         env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path),
-                              "PYTHONPATH": str(Path(__file__).parent.parent)})
-    assert run.returncode == 0, run.stderr
-    assert run.stdout == "right\n"
+            f"assert (machine.LANES, machine.REGISTERS) == {registers}\n")
+    assert process(code + CHECK, NUMBA_CACHE_DIR=str(tmp_path)) == "right\n"
 
 
 def check_products():
@@ -312,6 +308,26 @@ def test_an_exception_in_a_piece_is_raised():
     compiled.set_threads(None)
 
 
+def test_no_piece_still_runs_when_an_exception_is_raised():
+    """The other threads write to arrays that their caller may be about to give away."""
+    here, running = threading.get_ident(), []
+
+    def work(start, stop):
+        running.append(start)
+        if threading.get_ident() == here:
+            while len(running) < 2:                                # until another thread has a piece
+                time.sleep(0.001)
+            raise RuntimeError("mine")
+        time.sleep(0.1)
+        running.append("done")
+
+    compiled.set_threads(2)
+    with pytest.raises(RuntimeError, match="mine"):
+        compiled.parallel_for(work, 100, 1)
+    compiled.set_threads(None)
+    assert running[2:] == ["done"]
+
+
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
 def test_pieces_cover_the_range_once(size, threads):
     seen, lock = [], threading.Lock()
@@ -355,16 +371,20 @@ def test_fork_after_a_parallel_call(threads):
     expected = xnor_matmul(a, a, 500)
     child = os.fork()
     if child == 0:
-        os._exit(0 if np.array_equal(xnor_matmul(a, a, 500), expected) else 1)
+        os._exit(0 if compiled._pool is None and np.array_equal(xnor_matmul(a, a, 500), expected) else 1)
     assert os.waitpid(child, 0)[1] == 0
     np.testing.assert_array_equal(xnor_matmul(a, a, 500), expected)
 
 
-def run_products(**environment):
-    """check_products in a process of its own."""
-    code = "from test_kernels import check_products; check_products()"
-    return subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **environment})
+def process(code, *arguments, **environment):
+    """What Python prints for that code in a process of its own, which must succeed."""
+    run = subprocess.run([sys.executable, "-c", code, *arguments], cwd=Path(__file__).parent, capture_output=True,
+                         text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **environment})
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+CHECK = "from test_kernels import check_products; check_products()"
 
 
 @pytest.mark.skipif(not compiled.COMPILED, reason="tested with compiled kernels")
@@ -372,8 +392,7 @@ def run_products(**environment):
     {"NUMBA_THREADING_LAYER": "workqueue", "BNN_REF_THREADS": "3"}, {"NUMBA_CPU_NAME": "generic"},
 ], ids=str)
 def test_other_settings_of_numba(environment, tmp_path):
-    run = run_products(NUMBA_CACHE_DIR=str(tmp_path), **environment)
-    assert (run.returncode, run.stdout) == (0, "right\n"), run.stderr
+    assert process(CHECK, NUMBA_CACHE_DIR=str(tmp_path), **environment) == "right\n"
 
 
 @pytest.mark.skipif(not compiled.COMPILED, reason="without kernels there is no cache")
@@ -382,23 +401,16 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
     code = ("import numba.core.caching as caching\n"
             "def refuse(self): raise OSError('read-only')\n"
             "caching._CacheLocator.ensure_cache_path = refuse\n"
-            "from bnn_ref.kernels import panels\nassert type(panels._product._cache).__name__ == 'NullCache'\n"
-            "from test_kernels import check_products; check_products()")
-    run = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True,
-                         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)})
-    assert (run.returncode, run.stdout) == (0, "right\n"), run.stderr
+            "from bnn_ref.kernels import panels\nassert type(panels._product._cache).__name__ == 'NullCache'\n")
+    assert process(code + CHECK) == "right\n"
 
 
 @pytest.mark.skipif(not compiled.COMPILED, reason="without kernels there is no cache")
 def test_a_cache_on_a_full_disk_is_done_without(tmp_path):
     code = ("import numba.core.caching as caching, errno\n"
             "def full(*args): raise OSError(errno.ENOSPC, 'No space left on device')\n"
-            "caching.IndexDataCacheFile.save = full\n"
-            "from test_kernels import check_products; check_products()")
-    run = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True,
-                         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent),
-                              "NUMBA_CACHE_DIR": str(tmp_path)})
-    assert (run.returncode, run.stdout) == (0, "right\n"), run.stderr
+            "caching.IndexDataCacheFile.save = full\n")
+    assert process(code + CHECK, NUMBA_CACHE_DIR=str(tmp_path)) == "right\n"
     assert not list(tmp_path.rglob("*.nbc"))
 
 
@@ -408,13 +420,8 @@ def test_the_cache_is_used_and_forgets_kernels_whose_sources_changed(tmp_path):
             "if len(sys.argv) > 1: compiled._SOURCES = hashlib.sha256(b'changed')\n"
             "import numpy; panels.blocks(*[numpy.ones((20, 3), numpy.uint64)] * 2, 192)\n"
             "print(sum(panels._product.stats.cache_hits.values()), sum(panels._product.stats.cache_misses.values()))")
-    counts = []
-    for arguments in ([], [], ["changed"]):
-        run = subprocess.run([sys.executable, "-c", code, *arguments], cwd=Path(__file__).parent, capture_output=True,
-                             text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent),
-                                             "NUMBA_CACHE_DIR": str(tmp_path)})
-        assert run.returncode == 0, run.stderr
-        counts.append(run.stdout.splitlines()[-1])
+    counts = [process(code, *arguments, NUMBA_CACHE_DIR=str(tmp_path)).strip()
+              for arguments in ([], [], ["changed"])]
     assert counts[0].startswith("0 ") and counts[0] != "0 0"
     assert counts[1] == "1 0"
     assert counts[2] == counts[0]
@@ -431,11 +438,7 @@ def test_without_compiling_kernels_are_plain_python(tests):
 
 
 def test_without_numba_products_still_work():
-    code = ("import sys; sys.modules['numba'] = None\n"
-            "from test_kernels import check_products; check_products()")
-    run = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True,
-                         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)})
-    assert (run.returncode, run.stdout) == (0, "right\n"), run.stderr
+    assert process("import sys; sys.modules['numba'] = None\n" + CHECK) == "right\n"
 
 
 # --- the ladder as data --------------------------------------------------------------------------------------------
