@@ -46,8 +46,8 @@ def _parser():
     command.add_argument("paper", choices=PAPERS, metavar="PAPER", help=", ".join(PAPERS))
     command.add_argument("--data", help=f"{', '.join(data.NAMES)}, or a file FILE.npz of your own (default: digits)")
     command.add_argument("--data-dir", metavar="DIR", help="where data sets are (default: $BNN_REF_DATA, else a cache)")
-    command.add_argument("--preset", choices=("quick", "paper"), help="quick: minutes on two cores; paper: as published"
-                         " (default: quick)")
+    command.add_argument("--preset", choices=("quick", "long", "paper"), help="quick: minutes on two cores; long: an "
+                         "hour or two; paper: as published (default: quick)")
     command.add_argument("--net", choices=("mlp", "convnet"), help="default: what the preset has for the data")
     command.add_argument("--weights", choices=("deterministic", "stochastic"),
                          help="how binaryconnect binarizes (default: stochastic)")
