@@ -25,19 +25,24 @@ from where).
 import hashlib
 import os
 import sys
+import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 
 from .files import DamagedError, atomic_write, read_arrays
 
-NAMES = ("digits", "mnist", "cifar10", "svhn")
-SCRIPTS = ("mnist",)  # the names that data_scripts/<name>.py brings
+SCRIPTS = ("mnist", "cifar10", "svhn")  # the names that data_scripts/<name>.py brings
+NAMES = ("digits", *SCRIPTS)
 PARTS = ("train", "valid", "test")
 REQUIRED = ("train_x", "train_y", "test_x", "test_y")
 KEYS = ("train_x", "train_y", "valid_x", "valid_y", "test_x", "test_y")
+DTYPES = {"x": np.uint8, "y": np.int64}  # by the last letter of the key
 SPLIT_SEED = 1998
+STRETCH = 1000  # images that `save` compresses at a time
 DIGITS = Path(__file__).with_name("digits.npz")
 HELP = "`python -m pydoc bnn_ref.data` shows the format"
 
@@ -114,27 +119,69 @@ def load(source, data_dir=None):
         arrays = _read(path)
     except FileNotFoundError:
         raise DataError(_absence(source, path.absolute(), data_dir)) from None
-    arrays = _checked(path, arrays)
+    _check(path, arrays)
+    arrays = {key: np.ascontiguousarray(array, DTYPES[key[-1]]) for key, array in arrays.items()}
     if "valid_x" not in arrays:
         arrays = _split(arrays)
     return Dataset(source, **arrays)
 
 
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Images for `save` that are made while it writes them, so that memory never holds all of them.
+
+    shape: the N x C x H x W of all; arrays: uint8 arrays n x C x H x W, in their order, which hold N images together.
+    """
+
+    shape: tuple
+    arrays: Iterable
+
+
 def save(path, train_x, train_y, test_x, test_y, valid_x=None, valid_y=None):
     """Check the arrays as `load` does and write them to `path` (.npz), whole or not at all; makes the folder.
 
-    Images uint8 N x C x H x W, labels any integer dtype (N,), stored as int64. Equal arrays give equal bytes.
-    Raises DataError for arrays that differ from the format, OSError where the file cannot be written.
+    Images uint8 N x C x H x W, an array or Pieces; labels any integer dtype (N,), stored as int64. Equal data give
+    equal bytes. Raises DataError for data that differ from the format, OSError where the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".npz":
         raise DataError(f"{path}: a data file's name must end in .npz")
     values = (train_x, train_y, valid_x, valid_y, test_x, test_y)
     arrays = {key: value for key, value in zip(KEYS, values, strict=True) if value is not None}
-    arrays = _checked(path, arrays)
+    _check(path, {key: _promise(key, value) for key, value in arrays.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        np.savez_compressed(file, **arrays)
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, value in arrays.items():
+            header = {"descr": np.dtype(DTYPES[key[-1]]).str, "fortran_order": False, "shape": value.shape}
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                npy.write_array_header_1_0(member, header)
+                for piece in _pieces(path, key, value):
+                    member.write(piece.astype(DTYPES[key[-1]], copy=False).tobytes())
+
+
+def _promise(key, value):
+    """What `_check` sees of the value: in place of Pieces an array of their shape and dtype that takes no memory."""
+    if isinstance(value, Pieces) and key.endswith("x"):
+        return np.broadcast_to(np.uint8(0), value.shape)
+    return value
+
+
+def _pieces(where, key, value):
+    """Yield the arrays that make up the value, in order. Raises DataError where Pieces break their promise."""
+    if not isinstance(value, Pieces):
+        for start in range(0, len(value), STRETCH):
+            yield value[start : start + STRETCH]
+        return
+    promised, *image = value.shape
+    held = 0
+    for piece in value.arrays:
+        if piece.dtype != np.uint8 or list(piece.shape[1:]) != image:
+            raise DataError(f"{where}: a piece of {key} is {piece.dtype} of shape {piece.shape}, expected uint8 "
+                            f"images of shape {tuple(image)}")
+        held += len(piece)
+        yield piece
+    if held != promised:
+        raise DataError(f"{where}: the pieces of {key} hold {held} images, expected {promised}")
 
 
 def _absence(source, path, data_dir):
@@ -150,8 +197,6 @@ def _absence(source, path, data_dir):
         quoted = f'"{folder}"' if " " in str(folder) else folder
         out = f" --out {quoted}" if data_dir or os.environ.get("BNN_REF_DATA") else ""
         return f"{problem}; `python data_scripts/{source}.py{out}` brings it"
-    if source in NAMES:
-        return f"{problem}; `bnn_ref.data.save` writes one ({HELP})"
     return f"{problem}; give the path of an existing .npz file ({HELP})"
 
 
@@ -163,8 +208,8 @@ def _read(path):
         raise DataError(f"{path}: {error}; make the file again, {HELP}") from error
 
 
-def _checked(where, arrays):
-    """The arrays as C-contiguous uint8 images and int64 labels. Raises DataError that starts with `where`."""
+def _check(where, arrays):
+    """Raises DataError, which starts with `where`, for whatever in the arrays differs from the format."""
     if ("valid_x" in arrays) != ("valid_y" in arrays):
         raise DataError(f"{where}: only one of valid_x and valid_y is there; give both or neither")
     parts = [part for part in PARTS if f"{part}_x" in arrays]
@@ -189,8 +234,6 @@ def _checked(where, arrays):
         if y.max() >= classes:
             raise DataError(f"{where}: {part}_y holds the label {y.max()}, expected 0 .. {classes - 1} as in "
                             "train_y; add training images of that class or leave it out")
-    dtypes = {"x": np.uint8, "y": np.int64}
-    return {key: np.ascontiguousarray(array, dtypes[key[-1]]) for key, array in arrays.items()}
 
 
 def _check_part(where, part, x, y):

@@ -8,7 +8,8 @@ import numpy as np
 from .checks import check_shapes
 
 
-def _check_labels(y, labels):
+def check_labels(y, labels):
+    """Raise TypeError or ValueError unless labels are integers (N,) from 0 to C - 1 for outputs y (N, C)."""
     n, c = check_shapes(("y", y, "N C")).values()
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
         came = getattr(labels, "dtype", type(labels).__name__)
@@ -27,7 +28,7 @@ def squared_hinge_forward(y, labels):
     Multiplications sum over classes and average over examples, which is C times this loss and its gradient: it
     matters to SGD, not to Adam. Raises TypeError or ValueError for labels that do not fit.
     """
-    _check_labels(y, labels)
+    check_labels(y, labels)
     t = -np.ones_like(y)
     t[np.arange(len(y)), labels] = 1
     margin = np.maximum(0, 1 - t * y)                    # N C
@@ -47,7 +48,7 @@ def softmax_cross_entropy_forward(y, labels):
     The largest output of each row is subtracted first, so no exponential overflows.
     Raises TypeError or ValueError for labels that do not fit.
     """
-    _check_labels(y, labels)
+    check_labels(y, labels)
     shifted = y - y.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))   # N C
     rows = np.arange(len(y))

@@ -35,9 +35,11 @@ class Step:
     predict: Callable | None = None
     params: tuple = ()                # Param, in the order of forward's arguments
     running: tuple = ()               # (name, shape, first value) of running statistics
-    draw: Callable | None = None      # draw(rng, x, *params) -> the random argument of forward
+    draw: Callable | None = None      # draw(rng, x, *params) -> the random argument of forward, or a tuple of them
     settings: tuple = ()              # stride, pad, ...
-    surrogate: Callable | None = None  # of an estimator: surrogate(x, *params, *noise, *settings) -> what to freeze
+    surrogate: Callable | None = None  # of an estimator: surrogate(*forward's arguments) -> what to freeze
+    fit: Callable | None = None       # fit(x) -> its running arrays, once, from training pictures
+    refresh: Callable | None = None   # refresh(*params) -> its running arrays, before each epoch
 
     def __repr__(self):
         operation = self.forward.__name__.removesuffix("_forward")
@@ -72,9 +74,13 @@ def _arrays(step, params, running):
             [running[f"{step.name}.{name}"] for name, _, _ in step.running])
 
 
-def as_tuple(gradients):
-    """A backward with one gradient returns it bare."""
-    return gradients if isinstance(gradients, tuple) else (gradients,)
+def as_tuple(results):
+    """A backward with one gradient, or a draw of one array, returns it bare."""
+    return results if isinstance(results, tuple) else (results,)
+
+
+def _noise(step, rng, x, arrays):
+    return () if step.draw is None else as_tuple(step.draw(rng, x, *arrays))
 
 
 def forward(steps, params, running, x, rng):
@@ -86,7 +92,7 @@ def forward(steps, params, running, x, rng):
     caches, running = [], dict(running)
     for step in steps:
         arrays, averages = _arrays(step, params, running)
-        noise = [] if step.draw is None else [step.draw(rng, x, *arrays)]
+        noise = _noise(step, rng, x, arrays)
         x, cache, *updated = step.forward(x, *arrays, *averages, *noise, *step.settings)
         caches.append(cache)
         running.update((f"{step.name}.{name}", new) for (name, _, _), new in zip(step.running, updated))
@@ -117,29 +123,64 @@ def predict(steps, params, running, x):
     return x
 
 
+def _up_to_last(steps, is_meant):
+    """The steps from the first to the last one that is meant, both included; none if none is."""
+    return steps[:max((place + 1 for place, step in enumerate(steps) if is_meant(step)), default=0)]
+
+
+def fit(steps, running, x):
+    """Running arrays of the steps that are fitted to data, such as whitening: x are training pictures.
+
+    They stand at the bottom, before anything that learns. Returns new running arrays.
+    """
+    running = dict(running)
+    for step in _up_to_last(steps, lambda step: step.fit):
+        if step.fit:
+            running.update((f"{step.name}.{name}", new) for (name, _, _), new in zip(step.running, step.fit(x)))
+        x = _predict(step, x, *_arrays(step, {}, running)[1], *step.settings)
+    return running
+
+
+def refresh(steps, params, running):
+    """Running arrays of the steps that take them from their parameters, such as a quantile of weights, anew."""
+    running = dict(running)
+    for step in steps:
+        if step.refresh:
+            new = step.refresh(*_arrays(step, params, running)[0])
+            running.update((f"{step.name}.{name}", array) for (name, _, _), array in zip(step.running, new))
+    return running
+
+
+def has_statistics(step):
+    """Whether the step's running arrays are statistics of minibatches, as of batch normalization."""
+    return bool(step.running) and not (step.fit or step.refresh)
+
+
 def recompute_statistics(steps, params, running, batches):
     """Running statistics for the network as it stands at test time.
 
     Mean and variance of every batch, plainly averaged, with all other steps in their test-time form: as in
     BinaryConnect's first code, which samples weights in training and uses the real ones at test time.
 
-    batches: an iterable of minibatches, one at least. Returns new running statistics. Raises ValueError for none.
+    batches: an iterable of minibatches, one at least. Returns new running arrays, those that are no statistics as they
+    were. Raises ValueError for no minibatch.
     """
-    totals, count = dict.fromkeys(running, 0.0), 0
-    for x in batches:
-        for step in steps:
-            arrays, _ = _arrays(step, params, running)
-            if step.running:
+    below = _up_to_last(steps, has_statistics)
+    totals, count = {}, 0
+    for x in batches if below else [None]:
+        for step in below:
+            arrays, averages = _arrays(step, params, running)
+            if has_statistics(step):
                 # With alpha = 1 the "new running statistics" are those of this batch.
-                x, _, *batch = step.forward(x, *arrays, *_arrays(step, params, running)[1], *step.settings, 1.0)
+                x, _, *batch = step.forward(x, *arrays, *averages, *step.settings, 1.0)
                 for (name, _, _), value in zip(step.running, batch):
-                    totals[f"{step.name}.{name}"] = totals[f"{step.name}.{name}"] + value
+                    totals[f"{step.name}.{name}"] = totals.get(f"{step.name}.{name}", 0.0) + value
             else:
-                x = _predict(step, x, *arrays, *step.settings)
+                x = _predict(step, x, *arrays, *averages, *step.settings)
         count += 1
     if not count:
         raise ValueError("batches: expected at least one minibatch, got none")
-    return {name: (total / count).astype(running[name].dtype) for name, total in totals.items()}
+    return running | {name: (total / count).astype(running[name].dtype) for name, total in totals.items()}
 
 
 def freeze(steps, params, running, x, rng):
@@ -151,9 +192,9 @@ def freeze(steps, params, running, x, rng):
     frozen = []
     for step in steps:
         arrays, averages = _arrays(step, params, running)
-        noise = [] if step.draw is None else [step.draw(rng, x, *arrays)]
+        noise = _noise(step, rng, x, arrays)
         if step.surrogate is not None:
-            step_at_point = step.surrogate(x, *arrays, *noise, *step.settings)
+            step_at_point = step.surrogate(x, *arrays, *averages, *noise, *step.settings)
             frozen.append(replace(step, forward=step_at_point))
         else:
             frozen.append(step)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .powers import ap2
+
 
 def rates_by_name(params, grads, lr):
     """{name: learning rate}. Raises ValueError for gradients that do not belong to the parameters."""
@@ -111,6 +113,92 @@ def adam_step(params, grads, state, lr, beta1=0.9, beta2=0.999, eps=1e-8):
     return new_params, {"t": t, "m": m, "u": u}
 
 
+# --- AdaMax, and AdaMax by shifts ----------------------------------------------------------------------------------
+
+
+def adamax_init(params):
+    """State of `adamax_step`: the mean m of the gradient and its decaying maximum v, both 0 at first."""
+    return {"t": 0, "m": _zeros(params), "v": _zeros(params)}
+
+
+def _adamax(params, grads, state, lr, beta1, beta2, move):
+    """What the forms of AdaMax share: m ← β₁ m + (1-β₁) g, v ← max(β₂ v, |g|), w ← w - what `move` says.
+
+    move(m, v, rate, correction) -> (what to subtract, the v to store); correction = 1/(1-β₁ᵗ), t from 1, undoes the
+    start of m at zero.
+    """
+    rates = rates_by_name(params, grads, lr)
+    t = state["t"] + 1
+    correction = 1 / (1 - beta1**t)
+    new_params, m, v = {}, {}, {}
+    for name, w in params.items():
+        new_params[name], m[name], v[name] = (np.empty(w.shape, w.dtype) for _ in range(3))
+        for w_old, g, m_old, v_old, w_new, m_new, v_new in _blocks(
+                w, grads[name], state["m"][name], state["v"][name], new_params[name], m[name], v[name]):
+            m_new[:] = beta1 * m_old + (1 - beta1) * g
+            dw, v_new[:] = move(m_new, np.maximum(beta2 * v_old, np.abs(g)), rates[name], correction)
+            w_new[:] = w_old - dw
+    return new_params, {"t": t, "m": m, "v": v}
+
+
+def adamax_step(params, grads, state, lr, beta1=0.9, beta2=0.999, eps=1e-8):
+    """m ← β₁ m + (1-β₁) g, v ← max(β₂ v, |g|), w ← w - η/(1-β₁ᵗ) · m / (v + ε) [ADAMAX-1].
+
+    Adam with the largest recent |g| in the place of √u; v needs no correction, since a maximum does not start low.
+    Raises ValueError where grads do not fit params.
+    """
+    return _adamax(params, grads, state, lr, beta1, beta2,
+                   lambda m, v, rate, correction: (rate * correction * m / (v + eps), v))
+
+
+def _ap2_number(x):
+    return ap2(np.array(float(x))).item()                # a Python float: it does not widen float32 arrays
+
+
+def shift_adamax_init(params):
+    """State of `shift_adamax_step` and `shift_adamax_printed_step`: that of `adamax_step`."""
+    return adamax_init(params)
+
+
+def shift_adamax_step(params, grads, state, lr, beta1=0.9, beta2=0.999, eps=2**-27):
+    """m as in AdaMax, v ← AP2(max(β₂ v, |g|)) + ε, w ← w - AP2(η/(1-β₁ᵗ)) · m / v; as its authors coded it [BNN-A2].
+
+    Both factors of m are shifts; a v that is not far above ε is a power of two plus ε, and there the division is
+    one. The *rounded* v is stored: AP2(0.999 · 2^k) is 2^k again, so with any β₂ above 2^(-1/2) v never decays; it is
+    the largest AP2(|g|) of the whole run. (A weight without any gradient has its v creep from ε to 5ε and stop; its
+    m is 0.)
+
+    η is the whole rate of a parameter, its factor 1/c included (`learning_rates`), and is rounded as a whole, so that
+    every step is a shift. The authors round η/(1-β₁ᵗ) by itself and multiply by the factor: as it is in their MNIST
+    model, by its AP2 in their CIFAR-10 model. Steps here differ from theirs by a factor of 2 at most. For an η that
+    is 2^k before the factor, once 1-β₁ᵗ is 1 up to rounding, they are those of the CIFAR-10 model, and within √2 of the
+    MNIST model's. Raises ValueError where grads do not fit params.
+    """
+    def move(m, v, rate, correction):
+        v = ap2(v) + eps
+        return _ap2_number(rate * correction) * m / v, v
+
+    return _adamax(params, grads, state, lr, beta1, beta2, move)
+
+
+def shift_adamax_printed_step(params, grads, state, lr, beta1=1 - 2**-3, beta2=1 - 2**-10):
+    """m and v as in AdaMax, w ← w - η AP2(1/(1-β₁ᵗ)) · m AP2(1/v), as the paper prints it, where it can be [BNN-A2].
+
+    The defaults are the printed ones; the printed η is 2^(-10). What cannot be taken as printed, and the reading here:
+    the mean that moves w, m̂, is never defined (m is meant); the correction is 1-β₁, without the step's number, and
+    dividing by that constant, 2^(-3), would make every step 8 times as long (1-β₁ᵗ is what AdaMax has, and the
+    caption has a βᵗ); no ε guards 1/v (while v = 0 no gradient has come: w stays).
+
+    Unlike in `shift_adamax_step`, v is stored unrounded and does decay, and η itself is not rounded.
+    Raises ValueError where grads do not fit params.
+    """
+    def move(m, v, rate, correction):
+        divisor = ap2(np.where(v == 0, 1, v))            # AP2(1/v) = 1/AP2(v), and that cannot overflow
+        return rate * _ap2_number(correction) * m / divisor, v
+
+    return _adamax(params, grads, state, lr, beta1, beta2, move)
+
+
 # --- what binary weights need besides ------------------------------------------------------------------------------
 
 
@@ -156,6 +244,15 @@ def exponential_decay(lr_start, lr_end, epoch, epochs):
     return lr_start * (lr_end / lr_start) ** ((epoch - 1) / epochs)
 
 
+def halving_decay(lr_start, lr_end, epoch, epochs):
+    """η of an epoch, counted from 1: lr_start, halved at equal intervals, lr_end at last [DECAY-2].
+
+    The decay of BNN's shift-based runs: η stays a power of two, so that a step is a shift.
+    """
+    stages = round(math.log2(lr_start / lr_end)) + 1
+    return lr_start / 2 ** ((epoch - 1) * stages // epochs)
+
+
 # --- as data for recipes -------------------------------------------------------------------------------------------
 
 
@@ -172,3 +269,6 @@ SGD = Optimizer("SGD", sgd_init, sgd_step, 2)
 MOMENTUM = Optimizer("momentum", momentum_init, momentum_step, 2)
 NESTEROV = Optimizer("Nesterov", momentum_init, nesterov_step, 2)
 ADAM = Optimizer("Adam", adam_init, adam_step, 1)
+ADAMAX = Optimizer("AdaMax", adamax_init, adamax_step, 1)
+SHIFT_ADAMAX = Optimizer("shift-based AdaMax", shift_adamax_init, shift_adamax_step, 1)
+SHIFT_ADAMAX_PRINTED = Optimizer("shift-based AdaMax as printed", shift_adamax_init, shift_adamax_printed_step, 1)

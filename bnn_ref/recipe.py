@@ -23,40 +23,82 @@ class Recipe:
     loss: losses.Loss = losses.SQUARED_HINGE
     dropout: tuple = (0.0, 0.0)                    # probability for the input, for hidden activations
     pad_value: float = 0.0                         # around pictures and maps; a network on bits wants +1 or -1
+    inputs: tuple = ()                             # what pictures go through first: functions shape -> step, new shape
+    decay: Callable = optim.exponential_decay      # of the learning rate: decay(first, last, epoch, epochs)
+    glorot_rates: bool = True                      # whether rates of real weights behind binary ones are scaled by 1/c
+    clip: str = "weights"                          # what is clipped to [-1, 1]: "weights" behind binary ones, or "all"
+    before: "Recipe | None" = None                 # the round before this one, whose best parameters it goes on from
 
     def as_text(self):
         """{field: text}: how a run folder records the recipe, to notice later that it changed."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: getattr(value, "name", str(value)) for name, value in values.items()}
+        return {field.name: _text(getattr(self, field.name)) for field in fields(self)}
+
+
+def _text(value):
+    if isinstance(value, Recipe):
+        return str(value.as_text())
+    if callable(value) and hasattr(value, "__name__"):
+        return value.__name__
+    if isinstance(value, tuple) and not hasattr(value, "name"):
+        return f"({', '.join(map(_text, value))})"
+    return getattr(value, "name", str(value))
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The step functions that make one paper's networks: its products and its activation."""
+    """The step functions that make one paper's networks: its products, its activation, its normalization."""
 
     dense: Callable
-    conv: Callable
+    conv: Callable | None
     activation: Callable
+    norm: Callable | None = steps.batchnorm_step   # None: products bring a bias of their own
+    last_norm: Callable | None = None              # of the output layer, where it is another
+    first_dense: Callable | None = None            # the product with pictures, where it is another
+    first_conv: Callable | None = None
+    last: Callable | None = None                   # a step behind the output layer: last(name, its units)
+    before: "Vocabulary | None" = None             # of the round before
+
+
+def rounds(recipe, vocabulary):
+    """[(Recipe, Vocabulary)] of a run in order: one, or several where each goes on from the one before."""
+    last = [(recipe, vocabulary)]
+    return [*rounds(recipe.before, vocabulary.before), *last] if recipe.before else last
+
+
+def choose(recipes, data, net, preset, variant):
+    """The Recipe for this key: the variant's own, else that of all variants. Raises KeyError where there is none."""
+    own = recipes.get((data, net, preset, variant))
+    return recipes[data, net, preset] if own is None else own
 
 
 def build(recipe, shape, classes, vocabulary):
     """The network of a recipe, as a tuple of steps.
 
-    Every product is followed by its pooling if there is one, batch normalization and the activation, in this order;
-    the output layer by batch normalization alone. 3 × 3 and 5 × 5 convolutions keep the size of their map.
+    Every product is followed by its pooling if there is one, normalization and the activation, in this order; the
+    output layer by normalization alone. 3 × 3 and 5 × 5 convolutions keep the size of their map.
     shape: (C, H, W) of a picture. Raises ValueError for a notation that cannot be read or that does not fit.
     """
     blocks = _parse(recipe.net)
-    channels, height, width = shape
     drop_in, drop_hidden = recipe.dropout
-    net = [steps.dropout_step("drop0", drop_in)] if drop_in else []
+    net = []
+    for maker in recipe.inputs:
+        step, shape = maker(shape)
+        net.append(step)
+    channels, height, width = shape
+    if drop_in:
+        net.append(steps.dropout_step("drop0", drop_in))
     flat = None                                    # units, once pictures have become rows
     for number, (kind, size, kernel, pool) in enumerate([*blocks, ("FC", classes, 0, 0)], start=1):
         last = number > len(blocks)
+        dense, conv = vocabulary.dense, vocabulary.conv
+        if number == 1:
+            dense, conv = vocabulary.first_dense or dense, vocabulary.first_conv or conv
         if kind == "C":
+            if conv is None:
+                raise ValueError(f"net: no convolutions in this paper, got {recipe.net!r}")
             if flat is not None:
                 raise ValueError(f"net: a convolution behind a fully connected layer in {recipe.net!r}")
-            net.append(vocabulary.conv(f"conv{number}", channels, size, kernel, kernel // 2, recipe.pad_value))
+            net.append(conv(f"conv{number}", channels, size, kernel, kernel // 2, recipe.pad_value))
             channels = size
             if pool:
                 net.append(steps.max_pool_step(f"pool{number}", pool, pool))
@@ -67,13 +109,17 @@ def build(recipe, shape, classes, vocabulary):
             if flat is None:
                 net.append(steps.flatten_step("flat"))
                 flat = channels * height * width
-            net.append(vocabulary.dense(f"fc{number}", flat, size))
+            net.append(dense(f"fc{number}", flat, size))
             flat = size
-        net.append(steps.batchnorm_step(f"bn{number}", size))
+        norm = (last and vocabulary.last_norm) or vocabulary.norm
+        if norm:
+            net.append(norm(f"bn{number}", size))
         if not last:
             net.append(vocabulary.activation(f"act{number}"))
             if drop_hidden:
                 net.append(steps.dropout_step(f"drop{number}", drop_hidden))
+        elif vocabulary.last:
+            net.append(vocabulary.last(f"out{number}", size))
     return tuple(net)
 
 

@@ -16,8 +16,8 @@ from . import network
 from .files import DamagedError, atomic_write, read_arrays
 from .train import State
 
-FORMAT = 1
-SETTINGS = {"paper": str, "data": str, "preset": str, "net": str, "weights": str, "epochs": int, "seed": int}
+FORMAT = 2
+SETTINGS = {"paper": str, "data": str, "preset": str, "net": str, "variant": str, "epochs": int, "seed": int}
 RECORD = {"settings": dict, "recipe": dict, "shape": list, "classes": int, "examples": int, "fingerprint": str}
 ARRAY_FIELDS = ("params", "running", "best_params", "best_running")
 
@@ -108,6 +108,24 @@ def save_checkpoint(folder, state):
             "t": state.optimizer["t"]}
     arrays["json"] = np.frombuffer(json.dumps(rest).encode(), np.uint8)
     _save_arrays(folder / "checkpoint.npz", arrays)
+
+
+def note(folder, run, more):
+    """Complete run.json by what is known before the run is finished. Returns the record."""
+    record = {**run, **more}
+    _write_json(folder, record)
+    return record
+
+
+def epochs_done(folder):
+    """Epochs in the checkpoint, 0 if there is none yet. Raises RunError for a file that is damaged."""
+    path = folder / "checkpoint.npz"
+    try:
+        return int(json.loads(_load_arrays(path)["json"].tobytes())["epoch"])
+    except FileNotFoundError:
+        return 0
+    except (KeyError, ValueError, TypeError):
+        raise RunError(f"{path} is damaged; train again with another --out") from None
 
 
 def load_checkpoint(folder, first):

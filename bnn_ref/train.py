@@ -13,6 +13,7 @@ from . import network, optim
 
 EVALUATION_BATCH = 250
 FAST_IMAGES = 10_000                  # from here on compiling kernels pays
+FIT_IMAGES = 50_000                   # of the training set, for whitening and what else is fitted to pictures
 STATISTICS_IMAGES = 10_000            # of the training set, for the statistics of batch normalization at test time
 
 
@@ -40,6 +41,13 @@ def start(net, recipe, seed):
     return State(0, params, running, recipe.optimizer.init(params), params, running)
 
 
+def go_on(net, recipe, seed, state):
+    """The state before the first epoch of a next round: the best parameters of the one before, an optimizer at rest."""
+    first = start(net, recipe, seed)
+    params = {name: state.best_params[name] for name in first.params}
+    return replace(first, epoch=state.epoch, params=params, best_params=params, history=state.history)
+
+
 def scale_pixels(x):
     """uint8 pixels to float32 between -1 and 1: (2x - 255) / 256 [DATA-1].
 
@@ -61,7 +69,12 @@ def training_step(net, recipe, params, running, state, x, labels, rates, rng):
     loss, cache = recipe.loss.forward(y, labels)
     _, grads = network.backward(net, caches, recipe.loss.backward(1.0, cache))
     params, state = recipe.optimizer.step(params, grads, state, rates)
-    return loss, optim.clip_weights(params, binary_shapes(net)), running, state
+    return loss, optim.clip_weights(params, clipped(net, recipe)), running, state
+
+
+def clipped(net, recipe):
+    """Names of the parameters that are clipped to [-1, 1]: real weights behind binary ones, or all [BNN-A2]."""
+    return set(network.param_specs(net)) if recipe.clip == "all" else set(binary_shapes(net))
 
 
 def binary_shapes(net):
@@ -74,7 +87,7 @@ def batches(x, size):
     return [x[i:i + size] for i in range(0, len(x), size)]
 
 
-def _statistics_batches(x, order):
+def statistics_batches(x, order):
     """Shuffled training pictures in batches of one size, scaled: what `recompute_statistics` averages over."""
     size = min(EVALUATION_BATCH, len(x))
     for part in batches(order[:STATISTICS_IMAGES], size):
@@ -98,29 +111,41 @@ def _fast(examples):
     return training if compiled.COMPILED else None
 
 
-def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: None):
+def _fitted(net, running, train_x):
+    """Running arrays before the first epoch: of what is fitted to training pictures."""
+    if not any(step.fit for step in net):
+        return running
+    return network.fit(net, running, scale_pixels(train_x[:FIT_IMAGES]))
+
+
+def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: None, first=0):
     """Go on from `state` to the recipe's last epoch; a generator that yields the new state after each.
 
     Before each validation the statistics of batch normalization are taken anew, for the weights as they are then.
     A moving average would remember weights that are gone: one binary weight that flips moves the mean of its unit
     at once.
-    data: a `data.Dataset`; tick is called after each minibatch. A minibatch is always full: what remains of a
-    shuffled epoch is left out, other pictures in each epoch. A training set smaller than a batch is one batch.
+    data: a `data.Dataset`; tick is called after each minibatch; first: epochs of the rounds before this one.
+    A minibatch is always full: what remains of a shuffled epoch is left out, other pictures in each epoch. A training
+    set smaller than a batch is one batch.
     From 10,000 pictures on the steps are those of `kernels.training`, which write the same bytes in about half the time
     (`bnn-ref bench train`); below, it is the equations as they are read that run, to be stepped through.
     Raises TrainingError where the loss is not finite, naming epoch and step.
     """
-    shapes = binary_shapes(net)
+    if state.epoch == first:
+        running = _fitted(net, state.running, data.train_x)
+        state = replace(state, running=running, best_running=running)
+    shapes = binary_shapes(net) if recipe.glorot_rates else {}
     kernels = _fast(len(data.train_x))
     net, step = (kernels.accelerate(net), kernels.training_step) if kernels else (net, training_step)
     size = min(recipe.batch, len(data.train_x))
     total = len(data.train_x) // size
-    for epoch in range(state.epoch + 1, recipe.epochs + 1):
+    for epoch in range(state.epoch + 1, first + recipe.epochs + 1):
         began = time.perf_counter()
         rng = np.random.default_rng([seed, epoch])
-        lr = optim.exponential_decay(*recipe.lr, epoch, recipe.epochs)
+        lr = recipe.decay(*recipe.lr, epoch - first, recipe.epochs)
         rates = optim.learning_rates(lr, shapes, state.params, recipe.optimizer.glorot_power)
-        params, running, optimizer = state.params, state.running, state.optimizer
+        params, optimizer = state.params, state.optimizer
+        running = network.refresh(net, params, state.running)
         if kernels:                   # they write in place, and a State that was yielded must stay as it is
             params, optimizer = kernels.own(recipe, params, optimizer)
         order = rng.permutation(len(data.train_x))
@@ -135,12 +160,12 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
                                     "a smaller learning rate may help")
             loss_sum += float(loss)
             tick(epoch, done, total, loss_sum / done)
-        running = network.recompute_statistics(net, params, running, _statistics_batches(data.train_x, order))
+        running = network.recompute_statistics(net, params, running, statistics_batches(data.train_x, order))
         valid_error = error_rate(net, params, running, data.valid_x, data.valid_y)
         record = {"epoch": epoch, "lr": lr, "loss": loss_sum / total, "valid_error": valid_error,
                   "seconds": time.perf_counter() - began}
         state = replace(state, epoch=epoch, params=params, running=running, optimizer=optimizer,
                         history=(*state.history, record))
-        if valid_error <= min(past["valid_error"] for past in state.history):
+        if valid_error <= min(past["valid_error"] for past in state.history[first:]):
             state = replace(state, best_params=params, best_running=running, best_epoch=epoch)
         yield state

@@ -18,23 +18,23 @@ class FetchError(Exception):
     """No mirror delivered the file; the message is one line."""
 
 
-def fetch(name, urls, sha256, size, folder, progress):
+def fetch(name, urls, sha256, size, folder, stream, notes=None):
     """The path of the file `name` in `folder`, downloaded from the first of `urls` that has it, and verified.
 
-    sha256 (hexadecimal) and size (bytes) are those of the whole file. progress is a text stream: a terminal
-    shows one live line, anything else gets one plain line. An interruption (KeyboardInterrupt, a lost
-    connection) leaves `<name>.part`, from where the next mirror or the next call goes on. Raises FetchError
-    with the reason of each mirror, OSError where the folder cannot be used.
+    sha256 (hexadecimal) and size (bytes) are those of the whole file. stream is where progress is shown; notes is
+    {url: what a user should know of it}, said there when its bytes begin to come. An interruption
+    (KeyboardInterrupt, a lost connection) leaves `<name>.part`, from where the next mirror or the next call goes
+    on. Raises FetchError with the reason of each mirror, OSError where the folder cannot be used.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     target, part = folder / name, folder / f"{name}.part"
-    if target.exists() and _sha256(target) == sha256:
+    if target.exists() and checksum(target) == sha256:
         return target
     reasons = []
     for url in urls:
         try:
-            _fetch_verified(url, part, sha256, size, progress)
+            _fetch_verified(url, part, sha256, size, stream, (notes or {}).get(url))
         except (OSError, http.client.HTTPException, FetchError) as error:
             reasons.append(f"{url}: {error or type(error).__name__}")
         else:
@@ -43,19 +43,19 @@ def fetch(name, urls, sha256, size, folder, progress):
     raise FetchError(f"no mirror delivered {name} ({'; '.join(reasons)}); --from DIR takes local files")
 
 
-def _fetch_verified(url, part, sha256, size, progress):
+def _fetch_verified(url, part, sha256, size, stream, note):
     """Complete `part` from `url`. Raises FetchError, and removes `part`, where the checksum is wrong."""
     resumed = part.exists()
-    _download(url, part, size, progress)
-    if _sha256(part) == sha256:
+    _download(url, part, size, stream, note)
+    if checksum(part) == sha256:
         return
     part.unlink()
     if not resumed:
         raise FetchError("wrong sha256, not the official file")
-    _fetch_verified(url, part, sha256, size, progress)  # the bytes of before may be the bad ones: from zero
+    _fetch_verified(url, part, sha256, size, stream, note)  # the bytes of before may be the bad ones: from zero
 
 
-def _download(url, part, size, progress):
+def _download(url, part, size, stream, note):
     """Append to `part` what is missing of `size` bytes. Raises FetchError where the server differs."""
     have = part.stat().st_size if part.exists() else 0
     if have == size:
@@ -70,8 +70,12 @@ def _download(url, part, size, progress):
         length = response.headers.get("Content-Length")
         if length and have + int(length) != size:  # an error page, say: keep the bytes of before
             raise FetchError(f"has {have + int(length)} bytes, expected {size}")
-        mode = "ab" if have else "wb"
-        with open(part, mode) as file, _progress(progress, part.stem, size, url) as show:
+        if note:
+            print(f"{part.stem}: {note}", file=stream, flush=True)
+        name, whole = part.stem, size / 1e6
+        show_progress = progress(stream, f"{name}: {whole:.1f} MB from {url}", lambda done: (
+            f"{name}: {done / 1e6:.1f} of {whole:.1f} MB, {done * 100 // size} %"))
+        with open(part, "ab" if have else "wb") as file, show_progress as show:
             while have < size and (chunk := response.read(min(CHUNK, size - have))):
                 file.write(chunk)
                 have += len(chunk)
@@ -84,24 +88,22 @@ def _download(url, part, size, progress):
 
 
 @contextlib.contextmanager
-def _progress(stream, name, size, url):
-    """Yield a function that shows the bytes so far, on one line that a terminal keeps current."""
+def progress(stream, plain, live):
+    """Yield show(done): a terminal gets the text live(done), on one line that is kept current, and any other stream
+    gets the line `plain`, once.
+    """
     if not stream.isatty():
-        print(f"{name}: {size / 1e6:.1f} MB from {url}", file=stream, flush=True)
-        yield lambda have: None
+        print(plain, file=stream, flush=True)
+        yield lambda done: None
         return
-
-    def show(have):
-        line = f"\r{name}: {have / 1e6:.1f} of {size / 1e6:.1f} MB, {have * 100 // size} %"
-        print(line, end="", file=stream, flush=True)
-
     try:
-        yield show
+        yield lambda done: print(f"\r{live(done)}", end="", file=stream, flush=True)
     finally:
         print(file=stream)
 
 
-def _sha256(path):
+def checksum(path):
+    """The sha256 of the file, hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):

@@ -4,8 +4,6 @@ The official IDX files are downloaded or taken from a folder, and their uncompre
     python data_scripts/mnist.py [--from DIR] [--out DIR]
 """
 
-import argparse
-import contextlib
 import gzip
 import hashlib
 import math
@@ -13,16 +11,12 @@ import struct
 import sys
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from fetch import FetchError, fetch
+import script
+from fetch import fetch
 
-try:
-    from bnn_ref import data
-except ImportError as error:
-    print(f"mnist.py: error: {error}; run `pip install .` in the repository first", file=sys.stderr)
-    raise SystemExit(2) from None
+from bnn_ref import data
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -103,76 +97,31 @@ def download(file, folder):
     return fetch(name, urls, file.gz_sha256, file.gz_size, folder, sys.stderr)
 
 
-def find(folder, file):
-    """The path of the file in `folder`, under any of its four names. Raises data.DataError if absent."""
+def names(file):
+    """The four names under which the file is found in a folder."""
     dotted = file.name.replace("-idx", ".idx")
-    names = (file.name, f"{file.name}.gz", dotted, f"{dotted}.gz")
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    if not folder.is_dir():
-        raise data.DataError(f"{folder}: no such folder; --from takes the folder of the official MNIST files")
-    raise data.DataError(f"{folder}: holds none of {', '.join(names)}; --from takes the folder of the files")
+    return file.name, f"{file.name}.gz", dotted, f"{dotted}.gz"
 
 
-def is_complete(path):
-    """Whether `path` is a data file with the counts that this script writes."""
-    try:
-        dataset = data.load(path)
-    except data.DataError:
-        return False
-    train, test = FILES[0].shape, FILES[2].shape
-    counts = tuple(len(y) for y in (dataset.train_y, dataset.valid_y, dataset.test_y))
-    return counts == (train[0] - VALIDATION, VALIDATION, test[0]) and dataset.shape == (1, *train[1:])
-
-
-def convert(source, out):
-    """Write mnist.npz into the folder `out`, from the files in `source`, downloaded where that is None."""
-    path = out / "mnist.npz"
-    if is_complete(path):
-        print(f"{path} is already there and complete")
-        return
-    downloads = out / "mnist_download"
+def convert(source, downloads, path):
+    """Write mnist.npz as `path`, from the files in `source`, downloaded where that is None. Returns their paths."""
     if source is None:
         found = [download(file, downloads) for file in FILES]
     else:
-        found = [find(source, file) for file in FILES]
+        found = [script.find(source, names(file)) for file in FILES]
     train_x, train_y, test_x, test_y = (read_idx(*pair) for pair in zip(found, FILES, strict=True))
     train_x, test_x = train_x[:, None], test_x[:, None]  # one channel
     data.save(path, train_x[:-VALIDATION], train_y[:-VALIDATION], test_x, test_y,
               train_x[-VALIDATION:], train_y[-VALIDATION:])
-    if source is None:
-        for downloaded in found:
-            downloaded.unlink()
-        with contextlib.suppress(OSError):  # something else is in there: not ours to remove
-            downloads.rmdir()
-    print(f"wrote {path}")
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong with the options in one line, like every other error here."""
-
-    def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+    return found
 
 
 def main(arguments=None):
-    """The exit status: 0, or 2 with one line on stderr for bad files, or 130 after an interruption."""
-    parser = Parser(prog="mnist.py", description="Brings MNIST as mnist.npz.", allow_abbrev=False)
-    parser.add_argument("--from", dest="source", metavar="DIR", type=Path,
-                        help="take the four official IDX files, compressed or not, from DIR: no download")
-    parser.add_argument("--out", metavar="DIR",
-                        help="write mnist.npz here (default: $BNN_REF_DATA, else the user's cache folder)")
-    options = parser.parse_args(arguments)
-    try:
-        convert(options.source, data.data_folder(options.out))
-    except KeyboardInterrupt:
-        print("mnist.py: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 130
-    except (data.DataError, FetchError, OSError) as error:
-        print(f"mnist.py: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """The exit status, as of `script.main`."""
+    train, test = FILES[0].shape, FILES[2].shape
+    counts = (train[0] - VALIDATION, VALIDATION, test[0])
+    return script.main("mnist", "the four official IDX files, compressed or not,", (1, *train[1:]), counts, convert,
+                       arguments)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def test_a_run_folder_holds_what_is_promised(finished, capsys):
     assert sorted(contents(finished)) == ["curves.png", "params.npz", "run.json"]
     record = json.loads((finished / "run.json").read_text())
     assert record["settings"] == {"paper": "float", "data": "digits", "preset": "quick", "net": "mlp",
-                                  "weights": "real", "epochs": 3, "seed": 0}
+                                  "variant": "real", "epochs": 3, "seed": 0}
     assert [epoch["epoch"] for epoch in record["history"]] == [1, 2, 3]
     assert record["history"][record["best_epoch"] - 1]["valid_error"] == min(
         epoch["valid_error"] for epoch in record["history"])
@@ -91,10 +91,10 @@ def test_the_test_error_is_that_of_the_stored_network(finished):
     assert record["test_error"] == training.error_rate(net, params, running, digits.test_x, digits.test_y) < 20
 
 
-@pytest.mark.parametrize("args", [["bnn"], ["binaryconnect"], ["binaryconnect", "--weights", "deterministic"],
+@pytest.mark.parametrize("args", [["bnn"], ["binaryconnect"], ["binaryconnect", "--variant", "deterministic"],
                                   ["float", "--net", "convnet"], ["bnn", "--net", "convnet"],
                                   ["binaryconnect", "--net", "convnet"],
-                                  ["binaryconnect", "--net", "convnet", "--weights", "deterministic"]])
+                                  ["binaryconnect", "--net", "convnet", "--variant", "deterministic"]])
 def test_every_kind_of_network_learns_the_digits(args, capsys):
     assert cli.main(["train", *args, "--epochs", "3", "--out", "run"]) == 0
     printed = capsys.readouterr().out
@@ -305,7 +305,7 @@ def test_resume_with_a_changed_recipe(finished, capsys, tmp_path):
     (["train", "bnn", "--seed", "x"], "whole number from 0 up, got 'x'"),
     (["train", "bnn", "--data", "imagenet"], "imagenet"),
     (["train", "bnn", "--data", "digits", "--preset", "paper"], "bnn has no recipe for digits paper; it has: digits"),
-    (["train", "bnn", "--weights", "stochastic"], "bnn has deterministic weights"),
+    (["train", "float", "--variant", "stochastic"], "float has real"),
     (["train", "bnn", "--data", "mnist", "--data-dir", "nowhere"], "data_scripts/mnist.py"),
     (["train", "bnn", "--data", "nowhere.npz"], "nowhere.npz"),
     (["evaluate"], "required: RUN"),
@@ -452,10 +452,10 @@ def test_papers_names_every_recipe_and_measurement(capsys):
 def test_recipes_of_every_data_set_build():
     shapes = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32), "svhn": (3, 32, 32)}
     for module in PAPERS.values():
-        presets = {(name, preset) for name, _, preset in module.RECIPES}
+        presets = {(key[0], key[2]) for key in module.RECIPES}
         assert {(name, "quick") for name in shapes} | {(name, "paper") for name in list(shapes)[1:]} == presets
-        for (name, _, _), chosen in module.RECIPES.items():
-            for weights in module.VOCABULARIES:
+        for (name, *_), chosen in module.RECIPES.items():
+            for variant in module.VOCABULARIES:
                 assert recipe.build(chosen, shapes[name], 10, module.VOCABULARIES[weights])
 
 

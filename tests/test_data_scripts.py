@@ -26,6 +26,7 @@ sys.path.insert(0, str(SCRIPTS))
 import digits  # noqa: E402
 import fetch  # noqa: E402
 import mnist  # noqa: E402
+import script  # noqa: E402
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -256,6 +257,94 @@ def test_progress_is_one_live_line_on_a_terminal_and_one_plain_line_elsewhere(se
     assert lines[0] == "data.bin: 0.1 of 0.3 MB, 21 %" and lines[-1] == "data.bin: 0.3 of 0.3 MB, 100 %\n"
     get(server, tmp_path / "b", "whole", progress=log)
     assert log.getvalue() == f"data.bin: 0.3 MB from {server.url('whole')}data.bin\n"
+
+
+def test_a_note_is_said_when_its_mirror_delivers(server, tmp_path):
+    urls = [server.url(kind) + "data.bin" for kind in ("missing", "ranged", "whole")]
+    notes = dict(zip(urls, ("not reached", "a slow one", "not needed"), strict=True))
+    for stream, end in ((io.StringIO(), f"data.bin: 0.3 MB from {urls[1]}\n"), (Terminal(), " 100 %\n")):
+        folder = tmp_path / type(stream).__name__
+        fetch.fetch("data.bin", urls, SHA256, len(CONTENT), folder, stream, notes)
+        assert stream.getvalue().startswith("data.bin: a slow one\n") and stream.getvalue().endswith(end)
+        assert "not" not in stream.getvalue()
+
+
+# script
+
+def test_verify(tmp_path):
+    path = tmp_path / "data.bin"
+    path.write_bytes(CONTENT)
+    script.verify(path, len(CONTENT), SHA256)
+    with pytest.raises(DataError, match=f"{path}: has 300000 bytes, expected 300001; get the official file"):
+        script.verify(path, len(CONTENT) + 1, SHA256)
+    path.write_bytes(bytes(len(CONTENT)))
+    other = hashlib.sha256(bytes(len(CONTENT))).hexdigest()
+    with pytest.raises(DataError, match=f"{path}: has the sha256 {other}, expected {SHA256}; get the official file"):
+        script.verify(path, len(CONTENT), SHA256)
+
+
+def test_find_takes_the_first_name_that_is_a_file(tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in ("c", "b", "a/d"):
+        (tmp_path / name).touch()
+    assert script.find(tmp_path, ("x", "a", "b", "c")) == tmp_path / "b"
+    assert script.find(tmp_path, ("a/d", "b")) == tmp_path / "a" / "d"
+    with pytest.raises(DataError, match=f"{tmp_path}: holds none of x, a; --from takes the folder"):
+        script.find(tmp_path, ("x", "a"))
+
+
+def bring(tmp_path, convert, *arguments):
+    return script.main("some", "the files", (1, 2, 2), (5, 3, 2), convert, ["--out", str(tmp_path), *arguments])
+
+
+def test_main_gives_convert_its_folders_and_removes_only_what_was_downloaded(tmp_path, capsys):
+    calls = []
+
+    def convert(source, downloads, path):
+        calls.append((source, downloads, path))
+        downloads.mkdir(exist_ok=True)
+        (downloads / "official").touch()
+        (downloads / "other").touch()
+        return [downloads / "official"]
+
+    expected = tmp_path / "some_download", tmp_path / "some.npz"
+    assert bring(tmp_path, convert, "--from", "mine") == 0
+    assert (tmp_path / "some_download" / "official").exists()
+    assert bring(tmp_path, convert) == 0
+    assert calls == [(Path("mine"), *expected), (None, *expected)]
+    assert os.listdir(tmp_path / "some_download") == ["other"]  # not ours to remove
+    assert capsys.readouterr() == (f"wrote {tmp_path / 'some.npz'}\n" * 2, "")
+
+
+@pytest.mark.parametrize("error, status, line", [
+    (KeyboardInterrupt(), 130, "interrupted; the same command goes on where it stopped"),
+    (DataError("bad data"), 2, "error: bad data"), (fetch.FetchError("no mirror"), 2, "error: no mirror"),
+    (OSError("disk"), 2, "error: disk"),
+    (MemoryError(), 2, "error: not enough memory; close other programs and run it again")])
+def test_main_says_what_went_wrong_in_one_line(error, status, line, tmp_path, capsys):
+    def convert(source, downloads, path):
+        raise error
+
+    assert bring(tmp_path, convert) == status
+    assert capsys.readouterr() == ("", f"some.py: {line}\n")
+
+
+def test_help_names_the_options_and_their_defaults(capsys):
+    with pytest.raises(SystemExit) as caught:
+        bring("", None, "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    assert caught.value.code == 0 and "take the files from DIR: no download" in text
+    assert "write some.npz here (default: $BNN_REF_DATA" in text
+
+
+@pytest.mark.parametrize("count, valid, test, height, complete", [
+    (5, 3, 2, 2, True), (6, 3, 2, 2, False), (5, 4, 2, 2, False), (5, 3, 3, 2, False), (5, 3, 2, 3, False)])
+def test_complete_is_a_file_of_the_counts_and_the_shape(count, valid, test, height, complete, tmp_path, capsys):
+    x, y = np.zeros((9, 1, height, 2), np.uint8), np.arange(9) % 2
+    save(tmp_path / "some.npz", x[:count], y[:count], x[:test], y[:test], x[:valid], y[:valid])
+    assert script.is_complete(tmp_path / "some.npz", (1, 2, 2), (5, 3, 2)) == complete
+    assert bring(tmp_path, lambda *_: []) == 0
+    assert capsys.readouterr().out.startswith(str(tmp_path) if complete else "wrote ")
 
 
 # mnist.py, with small files in place of the official ones
@@ -516,14 +605,15 @@ def test_the_script_runs_from_anywhere(tmp_path):
     assert done.stderr.startswith("mnist.py: error: no: no such folder") and done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("script", ["mnist.py", "digits.py"])
-def test_without_the_package_one_line_says_how_to_install_it(script, monkeypatch, capsys):
+@pytest.mark.parametrize("name", ["mnist.py", "cifar10.py", "svhn.py", "digits.py"])
+def test_without_the_package_one_line_says_how_to_install_it(name, monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "script")
     monkeypatch.setitem(sys.modules, "bnn_ref", None)
     with pytest.raises(SystemExit) as caught:
-        runpy.run_path(str(SCRIPTS / script))
+        runpy.run_path(str(SCRIPTS / name))
     error = capsys.readouterr().err
     assert caught.value.code == 2 and error.count("\n") == 1
-    assert error.startswith(f"{script}: error: ") and "run `pip install .` in the repository first" in error
+    assert error.startswith(f"{name}: error: ") and "run `pip install .` in the repository first" in error
 
 
 @pytest.mark.skipif("BNN_REF_MNIST" not in os.environ, reason="BNN_REF_MNIST (a folder) is not set")

@@ -59,7 +59,7 @@ def test_every_step_gets_its_own_arrays_in_order():
     assert (out, caches) == ("x>one>two", ["cache one", "cache two"])
     assert new_running == {"two.var": "new two.var", "two.mean": "new two.mean", "other": "o"}
     assert running == {"two.var": "v", "two.mean": "m", "other": "o"}
-    assert log == [("one", "forward", ("x", "1a", "1b", ("rng", "x", "1a", "1b"), 7, "pad")),
+    assert log == [("one", "forward", ("x", "1a", "1b", "rng", "x", "1a", "1b", 7, "pad")),
                    ("two", "forward", ("x>one", "2a", "2b", "m", "v", 7, "pad"))]
 
     log.clear()
@@ -258,7 +258,7 @@ def test_surrogates_are_taken_at_the_point_with_its_arrays_noise_and_settings():
            Step("two", lambda x, *_: (f"{x}>two", None), None, None, (Param("w", (), None),), (("mean", (), 0),),
                 lambda rng, x, w: (rng, x, w), (5, 6), surrogate))
     frozen = network.freeze(net, {"two.w": "w"}, {"two.mean": "m"}, "x", "rng")
-    assert seen == [("x>one", "w", ("rng", "x>one", "w"), 5, 6)]
+    assert seen == [("x>one", "w", "m", "rng", "x>one", "w", 5, 6)]
     assert frozen[0] is net[0] and frozen[1].forward == "frozen"
 
 

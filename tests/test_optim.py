@@ -1,13 +1,16 @@
 """Update rules: several steps against the papers' scalar rules, in every layout, with the caller's arrays untouched."""
 
+import inspect
 import math
 
 import naive
+import naive_shift
 import numpy as np
 import pytest
 from naive import DTYPES, LAYOUTS, assert_agree, read_only, sample
 
 from bnn_ref import optim
+from bnn_ref.powers import ap2
 
 BLOCK = 32768
 
@@ -31,9 +34,27 @@ def _adam(w, state, g, lr, t, beta1=0.9, beta2=0.999, eps=1e-8):
     return w, (m, u)
 
 
+def _adamax(w, state, g, lr, t, beta1=0.9, beta2=0.999, eps=1e-8):
+    w, m, v = naive_shift.adamax(w, *(state or (0.0, 0.0)), g, t, lr, beta1, beta2, eps)
+    return w, (m, v)
+
+
+def _shift_adamax(w, state, g, lr, t, beta1=0.9, beta2=0.999, eps=1 / 134217728):
+    w, m, v = naive_shift.shift_adamax(w, *(state or (0.0, 0.0)), g, t, lr, beta1, beta2, eps)
+    return w, (m, v)
+
+
+def _shift_adamax_printed(w, state, g, lr, t, beta1=0.875, beta2=1023 / 1024):
+    w, m, v = naive_shift.shift_adamax_printed(w, *(state or (0.0, 0.0)), g, t, lr, beta1, beta2)
+    return w, (m, v)
+
+
 # the rule, its scalar form, the names of its state in the order of the scalar form's
 RULES = {"SGD": (optim.SGD, _sgd, ()), "momentum": (optim.MOMENTUM, _momentum, ("velocity",)),
-         "Nesterov": (optim.NESTEROV, _nesterov, ("velocity",)), "Adam": (optim.ADAM, _adam, ("m", "u"))}
+         "Nesterov": (optim.NESTEROV, _nesterov, ("velocity",)), "Adam": (optim.ADAM, _adam, ("m", "u")),
+         "AdaMax": (optim.ADAMAX, _adamax, ("m", "v")),
+         "shift-based AdaMax": (optim.SHIFT_ADAMAX, _shift_adamax, ("m", "v")),
+         "shift-based AdaMax as printed": (optim.SHIFT_ADAMAX_PRINTED, _shift_adamax_printed, ("m", "v"))}
 
 
 def run(rule, params, all_grads, lr, **settings):
@@ -93,7 +114,10 @@ def test_several_steps_agree_with_the_scalar_rule(name, dtype, layout):
 
 
 @pytest.mark.parametrize("name, settings", [("momentum", {"mu": 0.5}), ("Nesterov", {"mu": 0.5}),
-                                            ("Adam", {"beta1": 0.6, "beta2": 0.7, "eps": 0.1})])
+                                            ("Adam", {"beta1": 0.6, "beta2": 0.7, "eps": 0.1}),
+                                            ("AdaMax", {"beta1": 0.6, "beta2": 0.7, "eps": 0.1}),
+                                            ("shift-based AdaMax", {"beta1": 0.6, "beta2": 0.6, "eps": 0.1}),
+                                            ("shift-based AdaMax as printed", {"beta1": 0.6, "beta2": 0.7})])
 def test_settings_reach_the_rule(name, settings):
     rng = np.random.default_rng(1)
     params, *all_grads = ({"w": sample(rng, (3, 5))} for _ in range(4))
@@ -101,19 +125,21 @@ def test_settings_reach_the_rule(name, settings):
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_adam_walks_arrays_of_many_blocks_and_a_ragged_rest(order):
+@pytest.mark.parametrize("rule", [optim.ADAM, optim.ADAMAX, optim.SHIFT_ADAMAX], ids=lambda rule: rule.name)
+def test_rules_by_blocks_walk_arrays_of_many_blocks_and_a_ragged_rest(rule, order):
     rng = np.random.default_rng(2)
     shape = (2 * BLOCK + 123) // 7, 7
     whole = {"w": read_only(np.array(rng.standard_normal(shape), order=order))}
     all_grads = [{"w": read_only(np.array(rng.standard_normal(shape), order=order))} for _ in range(3)]
     rows = {str(row): whole["w"][row] for row in (0, BLOCK // 7, BLOCK // 7 + 1, shape[0] - 1)}
-    comp_whole, comp_state = run(optim.ADAM, whole, all_grads, 0.1)
+    comp_whole, comp_state = run(rule, whole, all_grads, 0.1)
     assert comp_whole["w"].shape == shape
     row_grads = [{row: grads["w"][int(row)] for row in rows} for grads in all_grads]
-    ref_rows, ref_state = run(optim.ADAM, rows, row_grads, 0.1)
+    ref_rows, ref_state = run(rule, rows, row_grads, 0.1)
     for row, ref in ref_rows.items():
         np.testing.assert_array_equal(comp_whole["w"][int(row)], ref)
-        np.testing.assert_array_equal(comp_state["u"]["w"][int(row)], ref_state["u"][row])
+        for part in comp_state.keys() - {"t"}:
+            np.testing.assert_array_equal(comp_state[part]["w"][int(row)], ref_state[part][row])
     assert (comp_whole["w"] != whole["w"]).all()
 
 
@@ -158,7 +184,98 @@ def test_rules_as_data():
     assert comp == {"SGD": (optim.sgd_init, optim.sgd_step, 2),
                     "momentum": (optim.momentum_init, optim.momentum_step, 2),
                     "Nesterov": (optim.momentum_init, optim.nesterov_step, 2),
-                    "Adam": (optim.adam_init, optim.adam_step, 1)}
+                    "Adam": (optim.adam_init, optim.adam_step, 1),
+                    "AdaMax": (optim.adamax_init, optim.adamax_step, 1),
+                    "shift-based AdaMax": (optim.shift_adamax_init, optim.shift_adamax_step, 1),
+                    "shift-based AdaMax as printed": (optim.shift_adamax_init, optim.shift_adamax_printed_step, 1)}
+
+
+# AdaMax by shifts
+
+
+def walk(step, gradients, lr, dtype=np.float64):
+    """(w, m, v) of one weight, 0 at first, after each of its gradients."""
+    params, state = {"w": np.zeros(1, dtype)}, optim.shift_adamax_init({"w": np.zeros(1, dtype)})
+    path = []
+    for g in gradients:
+        params, state = step(params, {"w": np.array([g], dtype)}, state, lr)
+        path.append((params["w"].item(), state["m"]["w"].item(), state["v"]["w"].item()))
+    return path
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_two_steps_of_each_rule_by_hand(dtype):
+    def assert_path(step, *ref):                           # to the digits that the rules' ε leave alone
+        np.testing.assert_allclose(walk(step, [3, -1], 2**-6, dtype), ref, rtol=1e-8 if dtype == np.float64 else 1e-6)
+
+    # m = 0.3, then 0.27 - 0.1; η/(1 - β₁ᵗ) = 0.16, rounded to 1/8, then 0.082, rounded to 1/16; 3 is rounded to 4
+    assert_path(optim.adamax_step, (-0.015625, 0.3, 3), (-0.015625 - 2**-6 / 0.19 * 0.17 / 2.997, 0.17, 2.997))
+    assert_path(optim.shift_adamax_step, (-0.3 / 32, 0.3, 4), (-0.3 / 32 - 0.17 / 64, 0.17, 4))
+    # m = 3/8, then 21/64 - 8/64; 1/(1 - β₁ᵗ) = 8, then 64/15, rounded to 4
+    assert_path(optim.shift_adamax_printed_step, (-3 / 256, 0.375, 3),
+                (-3 / 256 - 13 / 64 / 64, 13 / 64, 3 * 1023 / 1024))
+
+
+def test_defaults_are_those_of_the_authors():
+    """Not to be told from a few steps: a rounded maximum does not decay, whatever β₂ (see the next test)."""
+    comp = [inspect.signature(step).parameters for step in (optim.shift_adamax_step, optim.shift_adamax_printed_step)]
+    assert [(of["beta1"].default, of["beta2"].default) for of in comp] == [(0.9, 0.999), (0.875, 1023 / 1024)]
+
+
+def test_float32_is_computed_in_float32():
+    rng = np.random.default_rng(3)
+    w, g = ({"w": rng.standard_normal(1000, dtype=np.float32)} for _ in range(2))
+    rate, eps = np.float32([1 / 8, 2**-27])                # AP2(η/(1 - β₁)) for both rules, with η = 2^(-6)
+    power = ap2(np.abs(g["w"]))
+    for step, m, v in ((optim.shift_adamax_step, np.float32(1 - 0.9) * g["w"], power + eps),
+                       (optim.shift_adamax_printed_step, g["w"] / 8, power)):
+        comp = step(w, g, optim.shift_adamax_init(w), 2**-6)[0]["w"]
+        np.testing.assert_array_equal(comp, w["w"] - rate * m / v, strict=True)
+
+
+def test_a_maximum_that_is_stored_rounded_never_decays():
+    gradients = [3.0] + [0.01] * 1500
+    coded, printed = ([v for _, _, v in walk(step, gradients, 2**-10)]
+                      for step in (optim.shift_adamax_step, optim.shift_adamax_printed_step))
+    np.testing.assert_array_equal(coded, np.full(1501, 4 + 2**-27))
+    np.testing.assert_allclose(printed, 3 * (1023 / 1024) ** np.arange(1501), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_without_a_gradient_the_weight_stays_and_the_maximum_stops_at_five_eps(dtype):
+    path = np.array(walk(optim.shift_adamax_step, [0.0] * 6, 0.1, dtype))
+    np.testing.assert_array_equal(path[:, 2], np.array([1, 2, 3, 5, 5, 5]) * 2**-27)
+    np.testing.assert_array_equal(path[:, :2], np.zeros((6, 2)))
+    np.testing.assert_array_equal(walk(optim.shift_adamax_printed_step, [0.0] * 3, 0.1, dtype), np.zeros((3, 3)))
+
+
+def test_the_printed_rule_divides_by_the_smallest_maximum_and_shows_what_is_not_a_number():
+    tiny = 2.0**-1074                                      # 1/tiny would be infinite
+    (w, m, v), = walk(optim.shift_adamax_printed_step, [tiny], 1.0)
+    assert (w, m, v) == (0, 0, tiny)                       # β₁ is so large that m is rounded to 0
+    (w, _, v), = walk(optim.shift_adamax_printed_step, [2.0**-1060], 1.0)
+    assert (w, v) == (-1, 2.0**-1060)
+    assert np.isnan(walk(optim.shift_adamax_printed_step, [np.nan], 1.0)).all()
+    assert np.isnan(walk(optim.shift_adamax_step, [np.nan], 1.0)).all()
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.4, 1.5, 26.255, 34.718, 36.95, 64.0])
+def test_how_far_the_steps_are_from_those_of_the_authors_models(factor):
+    """One gradient all along: m / v is known, and what is left of a step is its rate."""
+    eta = 2.0**-6
+    path = walk(optim.shift_adamax_step, [1.0] * 400, eta * factor)
+    w, m, v = (np.array(column) for column in zip(*path))
+    comp = -np.diff(w, prepend=0) * v / m
+    np.testing.assert_array_equal(np.frexp(comp.astype(np.float32))[0], 0.5)          # each is a power of two
+    alone = np.array([naive_shift.ap2(eta / (1 - 0.9**t)) for t in range(1, 401)])
+    mnist, cifar = comp / (alone * factor), comp / (alone * naive_shift.ap2(factor))
+    for ratio in mnist, cifar:
+        assert 0.5 - 1e-9 < ratio.min() and ratio.max() < 2 + 1e-9
+    np.testing.assert_allclose(cifar[-1], 1, rtol=1e-9)
+    assert 2**-0.5 < mnist[-1] < 2**0.5
+
+
+# clipping
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -172,7 +172,7 @@ def test_statistics_average_over_full_batches_of_shuffled_pictures(monkeypatch):
     monkeypatch.setattr(train, "EVALUATION_BATCH", 20)
     monkeypatch.setattr(train, "STATISTICS_IMAGES", 50)
     x = np.arange(60, dtype=np.uint8).reshape(60, 1, 1, 1)
-    parts = list(train._statistics_batches(x, np.arange(60)[::-1]))
+    parts = list(train.statistics_batches(x, np.arange(60)[::-1]))
     np.testing.assert_array_equal(np.concatenate(parts), train.scale_pixels(x[::-1][:40]))
     assert [len(part) for part in parts] == [20, 20]
 

@@ -7,7 +7,7 @@ run trained either way writes the same bytes; the tests hold it to that.
 from dataclasses import replace
 
 from .. import batchnorm as bn
-from .. import binarize, conv, dense, network, optim
+from .. import binarize, conv, dense, network, optim, train
 from . import training_conv, training_dense, training_norm, training_update
 
 FAST = {
@@ -89,10 +89,10 @@ def training_step(net, recipe, params, running, state, x, labels, rates, rng):
     y, caches, running = network.forward(net, params, running, x, rng)
     loss, cache = recipe.loss.forward(y, labels)
     _, grads = network.backward(net, caches, recipe.loss.backward(1.0, cache))
-    binary = {name for name, spec in network.param_specs(net).items() if spec.binary}
+    clipped = train.clipped(net, recipe)
     if recipe.optimizer.step is optim.adam_step:
-        params, state = training_update.adam_step_in_place(params, grads, state, rates, binary)
+        params, state = training_update.adam_step_in_place(params, grads, state, rates, clipped)
     else:
         params, state = recipe.optimizer.step(params, grads, state, rates)
-        params = optim.clip_weights(params, binary)
+        params = optim.clip_weights(params, clipped)
     return loss, params, running, state

@@ -16,14 +16,17 @@ Algorithm 1, one minibatch (`train.training_step`) [BC-A1]:
 3. ∂C/∂w_b and ∂C/∂b from ∂C/∂a_k and a_{k-1}: the `dw` of `binary_dense_backward`, `binary_conv_backward`
 4. w ← clip(w - η ∂C/∂w_b, -1, 1): `optim.*_step`, then `optim.clip_weights`
 
-At test time deterministic networks keep sign(w); stochastic ones use the real w. The statistics of batch
-normalization are taken anew for them (`network.recompute_statistics`), as in the code that gave the paper's numbers.
+At test time deterministic networks keep sign(w), stochastic ones use the real w, and `FORMS` has the other choices. The
+statistics of batch normalization are taken anew for them (`network.recompute_statistics`), as in the code that gave the paper's numbers.
 The paper's bias is the beta of batch normalization, which follows every product.
 """
 
 from .. import optim, steps
+from ..inference import Form, sample_signs
+from ..inputs import centred_inputs
 from ..recipe import Recipe, Vocabulary
-from .float_baseline import CIFAR_NET, CIFAR_QUARTER, SVHN_NET
+from .float_baseline import CIFAR_INPUTS, CIFAR_NET, CIFAR_QUARTER, SVHN_INPUTS, SVHN_NET
+from .float_baseline import VOCABULARIES as FLOAT
 
 TITLE = "BinaryConnect: training deep neural networks with binary weights during propagations"
 SOURCE = "M. Courbariaux, Y. Bengio, J.-P. David, NIPS 2015, arXiv 1511.00363"
@@ -33,10 +36,16 @@ PUBLISHED = {                                                                # t
     "svhn": "2.15 (stochastic), 2.30 (deterministic)",
 }
 
-# By the kind of weights.
+# By variant; the first is the default.
 VOCABULARIES = {
     "stochastic": Vocabulary(steps.stochastic_binary_dense_step, steps.stochastic_binary_conv_step, steps.relu_step),
     "deterministic": Vocabulary(steps.binary_dense_step, steps.binary_conv_step, steps.relu_step),
+}
+
+# What else the trained parameters can be at test time: the three choices of the paper's section 2.6, less the own one.
+FORMS = {
+    "stochastic": {"binary": Form(VOCABULARIES["deterministic"]), "sampled": Form(FLOAT["real"], sample_signs)},
+    "deterministic": {"real": Form(FLOAT["real"]), "sampled": Form(FLOAT["real"], sample_signs)},
 }
 
 # By (data, kind of net, preset). `quick` was chosen on validation error; see the README for what it reaches.
@@ -48,10 +57,10 @@ RECIPES = {
     ("mnist", "mlp", "long"): Recipe("1024FC-1024FC-1024FC", 150, 100, (1e-3, 3e-6)),
     # The paper keeps weights in ±c, rate 0.3 -> 0.01; in ±1 that is the rate over c², which glorot_power does.
     # Its loss is a sum over the 10 outputs, the one here their mean: hence ten times 0.3 -> 0.01.
-    ("mnist", "mlp", "paper"): Recipe("1024FC-1024FC-1024FC", 1000, 200, (3.0, 0.1), optim.SGD),
-    # Pictures are scaled to [-1, 1]: the paper's contrast normalization and whitening are not part of the recipes.
-    ("cifar10", "convnet", "quick"): Recipe(CIFAR_QUARTER, 10, 50, (1e-3, 1e-5)),
-    ("svhn", "convnet", "quick"): Recipe(CIFAR_QUARTER, 2, 50, (1e-3, 1e-5)),
-    ("cifar10", "convnet", "paper"): Recipe(CIFAR_NET, 500, 50, (3e-3, 2e-6)),
-    ("svhn", "convnet", "paper"): Recipe(SVHN_NET, 200, 50, (1e-2, 3e-6)),
+    ("mnist", "mlp", "paper"): Recipe("1024FC-1024FC-1024FC", 1000, 200, (3.0, 0.1), optim.SGD,
+                                         inputs=(centred_inputs,)),
+    ("cifar10", "convnet", "quick"): Recipe(CIFAR_QUARTER, 10, 50, (1e-3, 1e-5), inputs=CIFAR_INPUTS),
+    ("svhn", "convnet", "quick"): Recipe(CIFAR_QUARTER, 2, 50, (1e-3, 1e-5), inputs=SVHN_INPUTS),
+    ("cifar10", "convnet", "paper"): Recipe(CIFAR_NET, 500, 50, (3e-3, 2e-6), inputs=CIFAR_INPUTS),
+    ("svhn", "convnet", "paper"): Recipe(SVHN_NET, 200, 50, (1e-2, 3e-6), inputs=SVHN_INPUTS),
 }

@@ -25,7 +25,7 @@ authors' code keeps moving averages. The paper prints the decay of η inside the
 is once an epoch.
 """
 
-from .. import steps
+from .. import optim, steps
 from ..recipe import Recipe, Vocabulary
 from .float_baseline import CIFAR_NET, CIFAR_QUARTER, SVHN_NET
 
@@ -33,8 +33,16 @@ TITLE = "Binarized Neural Networks: weights and activations constrained to +1 or
 SOURCE = "I. Hubara, M. Courbariaux, D. Soudry, R. El-Yaniv, Y. Bengio, NIPS 2016, arXiv 1602.02830"
 PUBLISHED = {"mnist": "0.96", "cifar10": "11.40", "svhn": "2.80"}            # test error, percent (Table 1, Theano)
 
-# By the kind of weights.
-VOCABULARIES = {"deterministic": Vocabulary(steps.binary_dense_step, steps.binary_conv_step, steps.sign_step)}
+# By variant; the first is the default.
+VOCABULARIES = {
+    "deterministic": Vocabulary(steps.binary_dense_step, steps.binary_conv_step, steps.sign_step),
+    "stochastic": Vocabulary(steps.binary_dense_step, steps.binary_conv_step, steps.stochastic_sign_step),
+    # Products and normalization without multiplications: the network of the authors' Torch code.
+    "shift": Vocabulary(steps.binary_dense_step, steps.binary_conv_step, steps.stochastic_sign_step,
+                        norm=steps.shift_batchnorm_step, last_norm=steps.batchnorm_step,
+                        first_dense=steps.bit_plane_dense_step, first_conv=steps.bit_plane_conv_step),
+}
+FORMS = {}                                                                   # at test time: no other
 
 # By (data, kind of net, preset). `quick` was chosen on validation error; see the README for what it reaches.
 RECIPES = {
@@ -44,6 +52,16 @@ RECIPES = {
     ("mnist", "convnet", "quick"): Recipe("32C3-MP2-64C3-MP2-512FC", 12, 100, (3e-3, 1e-5), pad_value=-1.0),
     ("mnist", "mlp", "long"): Recipe("2048FC-2048FC-2048FC", 100, 100, (3e-3, 3e-6), dropout=(0.2, 0.5)),
     ("mnist", "mlp", "paper"): Recipe("4096FC-4096FC-4096FC", 1000, 100, (3e-3, 3e-7), dropout=(0.2, 0.5)),
+    ("digits", "mlp", "quick", "shift"): Recipe("512FC-512FC-512FC", 60, 50, (2**-6, 2**-12), optim.SHIFT_ADAMAX,
+                                                decay=optim.halving_decay),
+    ("mnist", "mlp", "quick", "shift"): Recipe("1024FC-1024FC-1024FC", 32, 100, (2**-6, 2**-13), optim.SHIFT_ADAMAX,
+                                               decay=optim.halving_decay),
+    ("mnist", "mlp", "paper", "shift"): Recipe("2048FC-2048FC-2048FC", 240, 100, (2**-6, 2**-17), optim.SHIFT_ADAMAX,
+                                               decay=optim.halving_decay),
+    ("cifar10", "convnet", "paper", "shift"): Recipe(CIFAR_NET, 500, 200, (2**-6, 2**-15), optim.SHIFT_ADAMAX,
+                                                     decay=optim.halving_decay, clip="all"),
+    ("svhn", "convnet", "paper", "shift"): Recipe(SVHN_NET, 200, 200, (2**-7, 2**-16), optim.SHIFT_ADAMAX,
+                                                  decay=optim.halving_decay, clip="all"),
     ("cifar10", "convnet", "quick"): Recipe(CIFAR_QUARTER, 14, 50, (1e-3, 1e-5), pad_value=-1.0),
     ("svhn", "convnet", "quick"): Recipe(CIFAR_QUARTER, 2, 50, (1e-3, 1e-5), pad_value=-1.0),
     ("cifar10", "convnet", "paper"): Recipe(CIFAR_NET, 500, 50, (1e-3, 3e-7)),

@@ -4,6 +4,7 @@ Every paper's table has this row; without it nobody could say what binarization 
 """
 
 from .. import optim, steps
+from ..inputs import centred_inputs, contrast_inputs, local_contrast_inputs, unit_contrast_inputs, whitened_inputs
 from ..recipe import Recipe, Vocabulary
 
 TITLE = "full precision, no regularizer (the baseline row of the papers' tables)"
@@ -14,8 +15,12 @@ CIFAR_NET = "128C3-128C3-MP2-256C3-256C3-MP2-512C3-512C3-MP2-1024FC-1024FC"
 CIFAR_QUARTER = "32C3-32C3-MP2-64C3-64C3-MP2-128C3-128C3-MP2-256FC-256FC"   # a quarter of the units
 SVHN_NET = "64C3-64C3-MP2-128C3-128C3-MP2-256C3-256C3-MP2-1024FC-1024FC"
 
-# By the kind of weights.
+CIFAR_INPUTS = (contrast_inputs, whitened_inputs)                            # as in BinaryConnect
+SVHN_INPUTS = (unit_contrast_inputs, local_contrast_inputs)
+
+# By variant; the first is the default.
 VOCABULARIES = {"real": Vocabulary(steps.dense_step, steps.conv_step, steps.relu_step)}
+FORMS = {}                                                                   # at test time: no other
 
 # By (data, kind of net, preset). `quick` was chosen on validation error; see the README for what it reaches.
 RECIPES = {
@@ -24,9 +29,10 @@ RECIPES = {
     ("mnist", "mlp", "quick"): Recipe("1024FC-1024FC-1024FC", 20, 100, (1e-3, 1e-6)),
     ("mnist", "convnet", "quick"): Recipe("32C3-MP2-64C3-MP2-256FC", 6, 100, (1e-3, 1e-5), pad_value=-1.0),
     # The loss here is a mean over the 10 outputs, the papers' a sum: hence ten times their 0.3 -> 0.01.
-    ("mnist", "mlp", "paper"): Recipe("1024FC-1024FC-1024FC", 1000, 200, (3.0, 0.1), optim.SGD),
-    ("cifar10", "convnet", "quick"): Recipe(CIFAR_QUARTER, 10, 50, (1e-3, 1e-5)),
-    ("svhn", "convnet", "quick"): Recipe(CIFAR_QUARTER, 2, 50, (1e-3, 1e-5)),
-    ("cifar10", "convnet", "paper"): Recipe(CIFAR_NET, 500, 50, (3e-3, 2e-6)),
-    ("svhn", "convnet", "paper"): Recipe(SVHN_NET, 200, 50, (1e-2, 3e-6)),
+    ("mnist", "mlp", "paper"): Recipe("1024FC-1024FC-1024FC", 1000, 200, (3.0, 0.1), optim.SGD,
+                                         inputs=(centred_inputs,)),
+    ("cifar10", "convnet", "quick"): Recipe(CIFAR_QUARTER, 10, 50, (1e-3, 1e-5), inputs=CIFAR_INPUTS),
+    ("svhn", "convnet", "quick"): Recipe(CIFAR_QUARTER, 2, 50, (1e-3, 1e-5), inputs=SVHN_INPUTS),
+    ("cifar10", "convnet", "paper"): Recipe(CIFAR_NET, 500, 50, (3e-3, 2e-6), inputs=CIFAR_INPUTS),
+    ("svhn", "convnet", "paper"): Recipe(SVHN_NET, 200, 50, (1e-2, 3e-6), inputs=SVHN_INPUTS),
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .. import runs
 from ..files import atomic_write
+from . import PAPERS
 
 FILE = Path(__file__).with_name("measured.json")
 
@@ -52,9 +53,10 @@ def row_of(folders):
     one = settings[0]
     versions = records[0]["versions"]
     command = f"bnn-ref train {one['paper']} --data {one['data']} --preset {one['preset']} --net {one['net']}"
+    if len(PAPERS[one["paper"]].VOCABULARIES) > 1:
+        command += f" --variant {one['variant']}"
     return {
-        "paper": one["paper"], "data": one["data"], "command": f"{command} --weights {one['weights']}"
-        if one["paper"] == "binaryconnect" else command,
+        "paper": one["paper"], "data": one["data"], "command": command,
         "seeds": [record["settings"]["seed"] for record in records],
         "test_errors": [round(record["test_error"], 4) for record in records], "epochs": one["epochs"],
         "minutes": round(max(record["seconds"] for record in records) / 60, 2),

@@ -1,0 +1,290 @@
+"""The commands on runs: train, evaluate, pack."""
+
+import json
+import platform
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__, data, inference, recipe, runs, train
+from .cli_options import UsageError
+from .papers import PAPERS
+from .progress import Progress, duration
+
+# --- train ---------------------------------------------------------------------------------------------------------
+
+
+def _choose(options):
+    """What the options ask for, completed by defaults: the settings that a run records (epochs may be None still)."""
+    module = PAPERS[options.paper]
+    source = options.data or "digits"
+    if source.endswith(".npz"):
+        source = str(Path(source).absolute())
+    variants = list(module.VOCABULARIES)
+    if options.variant and options.variant not in variants:
+        raise UsageError(f"--variant {options.variant}: {options.paper} has {' or '.join(variants)}")
+    variant, preset = options.variant or variants[0], options.preset or "quick"
+    known = source if source in data.NAMES else "mnist"        # own pictures take the nets of MNIST
+    offered = [key[:3] for key in module.RECIPES if key[3:] in ((), (variant,))]
+    nets = [net for name, net, of in offered if (name, of) == (known, preset)]
+    if not nets or (options.net and options.net not in nets):
+        asked = " ".join(filter(None, [source, options.net, preset]))
+        raise UsageError(f"{options.paper} has no recipe for {asked}; it has: {', '.join(map(' '.join, offered))}")
+    return {"paper": options.paper, "data": source, "preset": preset, "net": options.net or nets[0],
+            "variant": variant, "epochs": options.epochs, "seed": options.seed or 0}
+
+
+def _rounds(settings, examples):
+    """[(Recipe, Vocabulary)] for the settings. Own pictures take the recipe of digits or MNIST, by number."""
+    name = settings["data"]
+    if name not in data.NAMES:
+        name = "mnist" if examples >= 10_000 or settings["preset"] != "quick" else "digits"
+    try:
+        module = PAPERS[settings["paper"]]
+        chosen = recipe.choose(module.RECIPES, name, settings["net"], settings["preset"], settings["variant"])
+        vocabulary = module.VOCABULARIES[settings["variant"]]
+    except KeyError as error:
+        raise runs.RunError(f"no recipe for {error}: a run of another version; choose another --out") from None
+    if settings["epochs"] is not None:
+        chosen = replace(chosen, epochs=settings["epochs"])
+    return recipe.rounds(chosen, vocabulary)
+
+
+def _build(chosen, shape, classes, vocabulary):
+    try:
+        return recipe.build(chosen, shape, classes, vocabulary)
+    except ValueError as error:                        # pictures too small for the net
+        raise UsageError(error) from None
+
+
+def _default_folder(settings):
+    parts = [settings["paper"], settings["variant"], settings["net"], Path(settings["data"]).stem, settings["preset"],
+             f"seed{settings['seed']}"]
+    return Path("runs") / "-".join(parts)
+
+
+def _refuse_other_settings(options, asked, settings):
+    """--resume: what was given on the command line must be what the run has; what was not is taken from it."""
+    for name in ("paper", "data", "preset", "net", "variant", "epochs", "seed"):
+        if getattr(options, name) is not None and asked[name] != settings[name]:
+            raise runs.RunError(f"--resume: the run has {name} {settings[name]}, not {asked[name]}; leave that out, "
+                                "or begin another run with --out")
+
+
+def run_train(options):
+    """Train a network into a run folder, from the start or from where the run stands. Returns the exit code."""
+    settings = _choose(options)
+    folder = options.out or _default_folder(settings)
+    record = runs.read(folder) if options.resume and runs.exists(folder) else None
+    if record:
+        _refuse_other_settings(options, settings, record["settings"])
+        settings = record["settings"]
+    dataset = data.load(settings["data"], options.data_dir)
+    rounds = _rounds(settings, len(dataset.train_x))
+    nets = [_build(chosen, dataset.shape, dataset.classes, vocabulary) for chosen, vocabulary in rounds]
+    last = rounds[-1][0]
+    described = {"settings": {**settings, "epochs": last.epochs}, "recipe": last.as_text(),
+                 "shape": list(dataset.shape), "classes": dataset.classes, "examples": len(dataset.train_x),
+                 "fingerprint": dataset.fingerprint,
+                 "versions": {"bnn_ref": __version__, "numpy": np.__version__, "python": platform.python_version()}}
+    if record:
+        for name, what in (("fingerprint", "data"), ("recipe", "recipe")):
+            if record.get(name) != described[name]:
+                raise runs.RunError(f"{folder}: the {what} changed since this run began; begin another with --out")
+    else:
+        record = runs.begin(folder, described)
+    if "test_error" in record:
+        runs.tidy(folder)
+        print(f"{folder} is finished already")
+        return _report(folder, record)
+    return _go_on(options, folder, record, [(net, chosen) for net, (chosen, _) in zip(nets, rounds)], dataset)
+
+
+def _go_on(options, folder, record, rounds, dataset):
+    """Train from the last checkpoint, or from the start, to the end; say how to go on if that is not reached."""
+    again = ["bnn-ref", "train", options.paper, "--out", str(folder), "--resume"]
+    again = shlex.join(again + (["--data-dir", options.data_dir] if options.data_dir else []))
+    settings, (net, chosen) = record["settings"], rounds[-1]
+    try:
+        done = runs.epochs_done(folder)
+        count = sum(int(np.prod(param.shape)) for step in net for param in step.params)
+        print(f"{options.paper} on {settings['data']}: {chosen.net}-{dataset.classes}FC, {count:,} parameters, "
+              f"{settings['variant']}, {len(dataset.train_x):,} training images -> {folder}", flush=True)
+        return _run_rounds(folder, record, rounds, dataset, done)
+    except KeyboardInterrupt:
+        print(f"\nbnn-ref: stopped; go on with: {again}", file=sys.stderr)
+        return 130
+    except OSError as error:
+        raise UsageError(f"{error.filename or folder}: {error.strerror}; the last saved epoch is safe, go on with: "
+                         f"{again}") from None
+
+
+def _run_rounds(folder, record, rounds, dataset, done):
+    """The rounds one after another, each saved after every epoch; then the pictures and the test errors.
+
+    done: epochs in the checkpoint. A round that ended before is not trained again.
+    """
+    from . import plots  # Matplotlib takes a second: only for those who draw
+
+    seed, state, first = record["settings"]["seed"], None, 0
+    progress = Progress(sum(chosen.epochs for _, chosen in rounds), done)
+    errors = record.get("rounds", [])
+    for number, (net, chosen) in enumerate(rounds):
+        if done > first + chosen.epochs:
+            first += chosen.epochs
+            continue
+        begun = train.start(net, chosen, seed) if state is None else train.go_on(net, chosen, seed, state)
+        state = runs.load_checkpoint(folder, begun) if state is None else begun
+        for state in train.train(net, chosen, dataset, state, seed, progress.tick, first):
+            runs.save_checkpoint(folder, state)
+            progress.epoch(state.history[-1], state.best_epoch)
+        first += chosen.epochs
+        error = train.error_rate(net, state.best_params, state.best_running, dataset.test_x, dataset.test_y)
+        errors = [*errors[:number], error]
+        if number < len(rounds) - 1:
+            print(f"round {number + 1} of {len(rounds)}: test error {error:.2f} %", flush=True)
+            record = runs.note(folder, record, {"rounds": errors})
+    return _finish(folder, record, rounds[-1], dataset, state, errors, plots)
+
+
+def _finish(folder, record, last, dataset, state, errors, plots):
+    """Pictures, the test errors, and the run folder complete. last: network and recipe of the last round."""
+    net, chosen = last
+    plots.save(plots.curves(state.history), folder / "curves.png")
+    binary = list(train.binary_shapes(net))
+    if binary:
+        plots.save(plots.weight_histograms(state.best_params, binary), folder / "weights.png")
+    result = {"test_error": errors[-1], "best_epoch": state.best_epoch,
+              "seconds": sum(epoch["seconds"] for epoch in state.history)}
+    if len(errors) > 1:
+        result["rounds"] = errors
+    forms = _forms(record["settings"])
+    if forms:
+        result["forms"] = {name: inference.error_rate(form, chosen, binary, dataset, state.best_params,
+                                                      state.best_running) for name, form in forms.items()}
+    return _report(folder, runs.finish(folder, record, state, result))
+
+
+def _forms(settings):
+    """{name: inference.Form}: what the paper's networks of this variant can be at test time besides."""
+    return PAPERS[settings["paper"]].FORMS.get(settings["variant"], {})
+
+
+def _report(folder, record):
+    best = record["history"][record["best_epoch"] - 1]
+    print(f"best validation error {best['valid_error']:.2f} % in epoch {record['best_epoch']}, "
+          f"{duration(record['seconds'])} of training; pictures in {folder}")
+    for name, error in record.get("forms", {}).items():
+        print(f"test error with {name} {error:.2f} %")
+    print(f"test error {record['test_error']:.2f} %")
+    return 0
+
+
+# --- evaluate ------------------------------------------------------------------------------------------------------
+
+
+def _finished(folder):
+    """(record, network, params, running statistics) of a finished run."""
+    record = runs.read(folder)
+    chosen, vocabulary = _rounds(record["settings"], record["examples"])[-1]
+    net = _build(chosen, tuple(record["shape"]), record["classes"], vocabulary)
+    return record, net, *runs.load_params(folder, net)
+
+
+def _fitting(options, default, shape, classes):
+    """The data set to evaluate on, if the network is for such pictures."""
+    dataset = data.load(options.data or default, options.data_dir)
+    if dataset.shape != shape or dataset.classes > classes:
+        raise UsageError(f"{options.source} is for pictures of shape {shape} in {classes} classes; the data have "
+                         f"{dataset.shape} in {dataset.classes}")
+    return dataset
+
+
+def run_evaluate(options):
+    """Print the test error of a run, in its own form, another or on bits, or of a packed file. Returns the exit
+    code."""
+    if options.source.is_dir() or not options.source.exists():
+        record, net, params, running = _finished(options.source)
+        dataset = _fitting(options, record["settings"]["data"], tuple(record["shape"]), record["classes"])
+        if options.form is not None:
+            return _evaluate_form(options, record, net, params, running, dataset)
+        if options.rung is None:
+            error = train.error_rate(net, params, running, dataset.test_x, dataset.test_y)
+            print(f"test error {error:.2f} %")
+            return 0
+        network = _on_bits(options.source, record, net, params, running)
+    else:
+        if options.form is not None:
+            raise UsageError(f"--form {options.form}: {options.source} is a packed file, whose form is settled")
+        from . import packed
+
+        network = packed.load_packed(options.source)
+        try:
+            trained_on = json.loads(network.text)["data"]
+        except (ValueError, KeyError, TypeError):
+            trained_on = None
+        if not (options.data or isinstance(trained_on, str)):
+            raise UsageError(f"{options.source} does not say what it was trained on: name the data with --data")
+        dataset = _fitting(options, trained_on, network.shape, network.classes)
+    return _evaluate_bits(options, network, dataset)
+
+
+def _evaluate_form(options, record, net, params, running, dataset):
+    """The test error in another form, with statistics of the run's own training pictures."""
+    settings = record["settings"]
+    forms = _forms(settings)
+    if options.form not in forms:
+        offered = " or ".join(forms) if forms else "none but its own"
+        raise UsageError(f"--form {options.form}: {settings['paper']} {settings['variant']} has {offered}")
+    if options.rung is not None:
+        raise UsageError("--form and --rung: a rung runs the run's own form; give one of them")
+    trained_on = dataset if options.data is None else data.load(settings["data"], options.data_dir)
+    chosen, _ = _rounds(settings, record["examples"])[-1]
+    answers = inference.outputs(forms[options.form], chosen, train.binary_shapes(net), trained_on, params, running,
+                                dataset.test_x)
+    error = 100 * float(np.mean(answers.argmax(axis=1) != dataset.test_y))
+    print(f"test error with {options.form} {error:.2f} %")
+    return 0
+
+
+def _on_bits(folder, record, net, params, running):
+    """The run's network as bits."""
+    from . import packed
+
+    text = json.dumps({key: record["settings"][key] for key in ("paper", "variant", "data", "preset", "net", "seed")})
+    try:
+        return packed.pack_network(net, params, running, tuple(record["shape"]), text)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{folder}: {error}") from None
+
+
+def _evaluate_bits(options, network, dataset):
+    from . import packed
+
+    try:
+        answers = packed.predict_labels(network, dataset.test_x, options.rung)
+    except ValueError as error:                        # a rung that is unknown, or that cannot run here
+        raise UsageError(error) from None
+    print(f"test error {100 * float(np.mean(answers != dataset.test_y)):.2f} %")
+    return 0
+
+
+# --- pack ----------------------------------------------------------------------------------------------------------
+
+
+def run_pack(options):
+    """Write a finished run's network as bits. Returns the exit code."""
+    from . import packed
+
+    record, net, params, running = _finished(options.folder)
+    network = _on_bits(options.folder, record, net, params, running)
+    if options.out.is_dir():
+        raise UsageError(f"{options.out} is a folder: name a file to write, for example {options.out / 'net.bnn'}")
+    packed.save_packed(options.out, network)
+    size, floats = options.out.stat().st_size, sum(array.nbytes for array in (*params.values(), *running.values()))
+    print(packed.describe(network))
+    print(f"{options.out}: {size:,} bytes, 1/{floats / size:.1f} of the {floats:,} bytes of float32 parameters")
+    return 0

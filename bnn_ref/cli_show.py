@@ -1,0 +1,71 @@
+"""The commands that show: bench, gradcheck, papers."""
+
+import sys
+from pathlib import Path
+
+from .cli_options import UsageError
+from .papers import PAPERS, measured
+
+
+def show_bench(options):
+    """Verify and time the kernels, print and draw the result. Returns the exit code."""
+    from . import bench, bench_report, plots
+
+    def say(text):
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+    try:
+        if options.readme:
+            bench_report.check_markers(options.readme, options.what)
+        result = bench.BENCHES[options.what](say)
+    except ValueError as error:
+        raise UsageError(error) from None
+    say("")
+    print(bench_report.tables(result))
+    for what, ratio in bench_report.figures(result):
+        print(f"{what}: {ratio:.2f}")
+    picture = options.json.with_suffix(".png") if options.json else Path(f"bench-{options.what}.png")
+    plots.save(plots.bars(*bench_report.bars(result)), picture)
+    if options.json:
+        bench_report.save_json(options.json, result)
+    if options.readme:
+        bench_report.write_readme(options.readme, result)
+    print(f"picture in {picture}")
+    return 0
+
+
+def show_gradcheck(options):
+    """Verify every backward pass numerically. Returns the exit code: 1 where one is wrong."""
+    from . import derivatives
+
+    failures = 0
+    print(f"{'operation':<32}{'its backward is':<44}{'checked':>8}{'worst error':>13}")
+    for case in derivatives.CASES:
+        try:
+            report = case.check()
+            print(f"{case.name:<32}{case.claim:<44}{report.checked:>8}{report.worst:>13.1e}", flush=True)
+        except AssertionError as error:
+            failures += 1
+            print(f"{case.name:<32}{case.claim:<44}  FAILED: {' '.join(str(error).split())}", flush=True)
+    print(f"{len(derivatives.CASES) - failures} of {len(derivatives.CASES)} agree with finite differences in float64")
+    return 1 if failures else 0
+
+
+def show_papers(options):
+    """Print the papers, their recipes, published and measured errors. Returns the exit code."""
+    for name, module in PAPERS.items():
+        print(f"{name}: {module.TITLE}\n  {module.SOURCE}")
+        print(f"  published test error: {'; '.join(f'{key} {value} %' for key, value in module.PUBLISHED.items())}")
+        print(f"  variants: {', '.join(module.VOCABULARIES)}")
+        for variant, forms in module.FORMS.items():
+            print(f"  at test time {variant} also has: {', '.join(forms)}")
+        for key, chosen in module.RECIPES.items():
+            first, last = chosen.lr
+            print(f"  {' '.join(key)}: {chosen.net}, {chosen.epochs} epochs of batch {chosen.batch}, "
+                  f"{chosen.optimizer.name} {first:g} -> {last:g}")
+        for row in measured.rows(name):
+            print(f"  measured: {measured.summary(row)} after {row['epochs']} epochs, {measured.duration(row)}: "
+                  f"{row['command']}")
+        print()
+    return 0

@@ -1,0 +1,149 @@
+"""The first layer of expectation backpropagation on sparse rows, at a cost in proportion to the inputs that are not 0.
+
+A text has some hundred of 200,000 possible words. What it has not adds nothing to a unit's mean or variance, and no
+weight of it moves: so nothing here ever walks over all weights.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..checks import check_shapes
+from .compiled import jit
+
+
+@dataclass(frozen=True, eq=False)
+class SparseRows:
+    """A matrix, row by row (CSR): row i has values[indptr[i]:indptr[i + 1]] in the columns indices[the same].
+
+    indptr: (N + 1,), indices: (K,), both int32; values: (K,), float32 or float64; columns: how many there are.
+    Within a row the columns ascend. Raises TypeError or ValueError otherwise: kernels trust what is in here.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    columns: int
+
+    def __post_init__(self):
+        check_shapes(("values", self.values, "K"))
+        for name in ("indptr", "indices"):
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) or array.dtype != np.int32 or array.ndim != 1:
+                raise TypeError(f"{name}: expected an int32 array of one dimension, got {_kind(array)}")
+        if len(self.indices) != len(self.values):
+            raise ValueError(f"indices: expected {len(self.values)}, one for each value, got {len(self.indices)}")
+        steps = np.diff(self.indptr)
+        if len(steps) == 0 or self.indptr[0] != 0 or self.indptr[-1] != len(self.values) or steps.min() < 0:
+            raise ValueError(f"indptr: expected to rise from 0 to {len(self.values)}, for one row at least")
+        if len(self.indices) and not 0 <= self.indices.min() <= self.indices.max() < self.columns:
+            raise ValueError(f"indices: expected from 0 to {self.columns - 1}, got {self.indices.min()} to "
+                             f"{self.indices.max()}")
+        rises = np.diff(self.indices) > 0
+        starts = self.indptr[1:-1]
+        rises[starts[(starts > 0) & (starts < len(self.indices))] - 1] = True    # from one row to the next
+        if not rises.all():
+            raise ValueError("indices: expected ascending columns, none twice, within each row")
+
+    def __len__(self):
+        return len(self.indptr) - 1
+
+    def rows(self, chosen):
+        """The chosen rows, in that order, as a dense (n, columns) array: for small matrices."""
+        dense = np.zeros((len(chosen), self.columns), self.values.dtype)
+        for i, row in enumerate(chosen):
+            entries = slice(self.indptr[row], self.indptr[row + 1])
+            dense[i, self.indices[entries]] = self.values[entries]
+        return dense
+
+
+def _kind(x):
+    return f"{x.dtype} of shape {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
+
+
+def ebp_first_dense_forward(x, chosen, w_mean, b):
+    """As `ebp.ebp_first_dense_forward` on the chosen rows of x, given w_mean = tanh h.
+
+    x: SparseRows of D columns; chosen: (N,) row numbers; w_mean: (D, M), C-contiguous; b: (M,).
+    Returns (z, cache), z: (N, M). Raises TypeError or ValueError where dtypes, shapes or row numbers do not fit.
+    """
+    _check(x, chosen, ("w_mean", w_mean), ("b", b))
+    mu, var = np.tile(b, (len(chosen), 1)), np.ones((len(chosen), len(b)), b.dtype)
+    _moments(x.indptr, x.indices, x.values, chosen, w_mean, mu, var)
+    rstd = 1 / np.sqrt(var)
+    return mu * rstd, (x, chosen, rstd)
+
+
+def ebp_first_dense_step_in_place(h, w_mean, b, dz, cache):
+    """h - dh and b - db as `ebp.ebp_first_dense_backward` has them, written **in place**, and w_mean = tanh h anew.
+
+    h, w_mean: (D, M), C-contiguous, of which only the rows are read or written whose inputs are not 0; b: (M,);
+    dz: (N, M). A column that several examples have is moved by each, with the dz that all had before the step.
+    Raises TypeError or ValueError where dtypes or shapes do not fit.
+    """
+    x, chosen, rstd = cache
+    _check(x, chosen, ("h", h), ("b", b))
+    check_shapes(("h", h, "D M"), ("w_mean", w_mean, "D M"), ("rstd", rstd, "N M"), ("dz", dz, "N M"))
+    dmu = dz * rstd
+    touched = _descend(x.indptr, x.indices, x.values, chosen, dmu, h, np.zeros(len(h), np.bool_))
+    w_mean[touched] = np.tanh(h[touched])
+    b -= dmu.sum(axis=0)
+
+
+def ebp_map_dense_forward(x, chosen, h, b):
+    """As `ebp.ebp_map_dense_forward` on the chosen rows of x: s = x sign(h) + b.
+
+    Arguments and errors as in `ebp_first_dense_forward`, but h in place of w_mean. Returns (s, None), s: (N, M).
+    """
+    _check(x, chosen, ("h", h), ("b", b))
+    s = np.tile(b, (len(chosen), 1))
+    _signed_sums(x.indptr, x.indices, x.values, chosen, h, s)
+    return s, None
+
+
+def _check(x, chosen, weights, bias):
+    sizes = check_shapes(("values", x.values, "K"), (*weights, "D M"), (*bias, "M"))
+    if sizes["D"] != x.columns:
+        raise ValueError(f"{weights[0]}: expected {x.columns} rows, one for each column of x, got {sizes['D']}")
+    if not weights[1].flags.c_contiguous:
+        raise ValueError(f"{weights[0]}: expected a C-contiguous array, got another order")
+    if not isinstance(chosen, np.ndarray) or chosen.dtype != np.int64 or chosen.ndim != 1:
+        raise TypeError(f"chosen: expected an int64 array of one dimension, got {_kind(chosen)}")
+    if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(x):
+        raise ValueError(f"chosen: expected row numbers from 0 to {len(x) - 1}, got {chosen}")
+
+
+@jit
+def _moments(indptr, indices, values, chosen, w_mean, mu, var):
+    for n in range(len(chosen)):
+        for k in range(indptr[chosen[n]], indptr[chosen[n] + 1]):
+            x, weights = values[k], w_mean[indices[k]]
+            for m in range(w_mean.shape[1]):
+                mean = x * weights[m]
+                mu[n, m] += mean
+                var[n, m] += x * x - mean * mean
+
+
+@jit
+def _descend(indptr, indices, values, chosen, dmu, h, seen):
+    touched = np.empty(min(len(h), np.sum(indptr[chosen + 1] - indptr[chosen])), np.int64)
+    count = 0
+    for n in range(len(chosen)):
+        for k in range(indptr[chosen[n]], indptr[chosen[n] + 1]):
+            x, j = values[k], indices[k]
+            if not seen[j]:
+                seen[j] = True
+                touched[count] = j
+                count += 1
+            for m in range(h.shape[1]):
+                h[j, m] -= x * dmu[n, m]
+    return touched[:count]
+
+
+@jit
+def _signed_sums(indptr, indices, values, chosen, h, s):
+    for n in range(len(chosen)):
+        for k in range(indptr[chosen[n]], indptr[chosen[n] + 1]):
+            x, weights = values[k], h[indices[k]]
+            for m in range(h.shape[1]):
+                s[n, m] += x if weights[m] >= 0 else -x
