@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import __version__, cli_runs, cli_show, data, runs, train
+from . import __version__, cli_look, cli_runs, cli_show, data, runs, train
 from .cli_options import Parser, UsageError, whole
 from .files import DamagedError
 from .papers import PAPERS
@@ -58,6 +58,29 @@ def _parser():
 
     command = commands.add_parser("gradcheck", help="verify every backward pass numerically", allow_abbrev=False)
     command.set_defaults(run=cli_show.show_gradcheck)
+
+    command = commands.add_parser("costs", help="memory, operations and energy of a network, layer by layer",
+                                  allow_abbrev=False)
+    command.set_defaults(run=cli_look.show_costs)
+    command.add_argument("source", metavar="PAPER|RUN", help=f"{', '.join(PAPERS)}, or a run folder")
+    command.add_argument("--data", help="as of train; the pictures of the data sets need not be there")
+    command.add_argument("--preset", choices=("quick", "long", "paper"), help="default: quick")
+    command.add_argument("--net", choices=("mlp", "convnet"), help="default: what the preset has for the data")
+    command.add_argument("--variant", choices=VARIANTS, metavar="NAME", help="default: the paper's first")
+    command.add_argument("--picture", type=Path, metavar="FILE.png", help="draw energy by layer")
+
+    command = commands.add_parser("filters", help="how many filters of a finished run's convolutions are distinct",
+                                  allow_abbrev=False)
+    command.set_defaults(run=cli_look.show_filters)
+    command.add_argument("folder", type=Path, metavar="RUN")
+    command.add_argument("--picture", type=Path, metavar="FILE.png", help="draw how often each occurs")
+
+    command = commands.add_parser("features", help="the weights of a finished run's first layer as pictures",
+                                  allow_abbrev=False)
+    command.set_defaults(run=cli_look.show_features)
+    command.add_argument("folder", type=Path, metavar="RUN")
+    command.add_argument("--out", type=Path, metavar="FILE.png", required=True, help="picture to write")
+    command.add_argument("--binary", action="store_true", help="their signs")
 
     command = commands.add_parser("papers", help="the papers, their recipes, published and measured errors",
                                   allow_abbrev=False)

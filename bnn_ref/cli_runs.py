@@ -158,7 +158,7 @@ def _finish(folder, record, last, dataset, state, errors, plots):
     if binary:
         plots.save(plots.weight_histograms(state.best_params, binary), folder / "weights.png")
     result = {"test_error": errors[-1], "best_epoch": state.best_epoch,
-              "seconds": sum(epoch["seconds"] for epoch in state.history)}
+              **{key: sum(epoch[key] for epoch in state.history) for key in ("seconds", "cpu_seconds")}}
     if len(errors) > 1:
         result["rounds"] = errors
     forms = _forms(record["settings"])

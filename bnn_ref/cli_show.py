@@ -40,14 +40,14 @@ def show_gradcheck(options):
     from . import derivatives
 
     failures = 0
-    print(f"{'operation':<32}{'its backward is':<44}{'checked':>8}{'worst error':>13}")
+    print(f"{'operation':<40}{'its backward is':<44}{'checked':>8}{'worst error':>13}")
     for case in derivatives.CASES:
         try:
             report = case.check()
-            print(f"{case.name:<32}{case.claim:<44}{report.checked:>8}{report.worst:>13.1e}", flush=True)
+            print(f"{case.name:<40}{case.claim:<44}{report.checked:>8}{report.worst:>13.1e}", flush=True)
         except AssertionError as error:
             failures += 1
-            print(f"{case.name:<32}{case.claim:<44}  FAILED: {' '.join(str(error).split())}", flush=True)
+            print(f"{case.name:<40}{case.claim:<44}  FAILED: {' '.join(str(error).split())}", flush=True)
     print(f"{len(derivatives.CASES) - failures} of {len(derivatives.CASES)} agree with finite differences in float64")
     return 1 if failures else 0
 

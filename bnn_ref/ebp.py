@@ -91,7 +91,7 @@ def _layer_forward(sum_moments, x, weight_moments, b):
     return mu * rstd, (x, w_mean, rstd)
 
 
-def _layer_backward(dz, cache):
+def _layer_gradients(dz, cache):
     x, w_mean, rstd = cache
     check_shapes(("x", x, "N D"), ("w_mean", w_mean, "D M"), ("dz", dz, "N M"))
     dmu = dz * rstd                                       # minus the paper's Δ, but for √K
@@ -132,7 +132,7 @@ def ebp_first_dense_backward(dz, cache):
     derivative of the log-likelihood with respect to the mean. Hence h - 1·dh is the paper's update, and 1 the only
     rate; minibatches add up. dz: (N, M). Returns dx: (N, D), dh: (D, M), db: (M,).
     """
-    return _layer_backward(dz, cache)
+    return _layer_gradients(dz, cache)
 
 
 def ebp_first_dense_surrogate(x0, h0, b0):
@@ -158,7 +158,7 @@ def ebp_dense_backward(dz, cache):
     **ESTIMATOR of** `ebp_dense_surrogate`, as in `ebp_first_dense_backward`; the paper lets no gradient through σ,
     although here it depends on x. dz: (N, M). Returns dx: (N, D), dh: (D, M), db: (M,).
     """
-    return _layer_backward(dz, cache)
+    return _layer_gradients(dz, cache)
 
 
 def ebp_dense_surrogate(x0, h0, b0):
@@ -198,7 +198,7 @@ def ebp_ternary_first_dense_backward(dz, cache):
     **ESTIMATOR of** `ebp_ternary_first_dense_surrogate`: a likelihood exp(g W) adds g to the log-odds of +1 and takes
     it from those of -1. dz: (N, M). Returns dx: (N, D), dhp, dhm: (D, M), db: (M,).
     """
-    dx, dw, db = _layer_backward(dz, cache)
+    dx, dw, db = _layer_gradients(dz, cache)
     return dx, dw, -dw, db
 
 
@@ -225,7 +225,7 @@ def ebp_ternary_dense_backward(dz, cache):
 
     **ESTIMATOR of** `ebp_ternary_dense_surrogate`. dz: (N, M). Returns dx: (N, D), dhp, dhm: (D, M), db: (M,).
     """
-    dx, dw, db = _layer_backward(dz, cache)
+    dx, dw, db = _layer_gradients(dz, cache)
     return dx, dw, -dw, db
 
 
@@ -266,7 +266,7 @@ def ebp_real_first_dense_backward(dz, cache):
     **ESTIMATOR of** `ebp_real_first_dense_surrogate`, of which only the constant σ is left: h is the mean weight.
     dz: (N, M). Returns dx: (N, D), dh: (D, M), db: (M,).
     """
-    return _layer_backward(dz, cache)
+    return _layer_gradients(dz, cache)
 
 
 def ebp_real_first_dense_surrogate(x0, h0, b0):
@@ -292,7 +292,7 @@ def ebp_real_dense_backward(dz, cache):
 
     **ESTIMATOR of** `ebp_real_dense_surrogate`. dz: (N, M). Returns dx: (N, D), dh: (D, M), db: (M,).
     """
-    return _layer_backward(dz, cache)
+    return _layer_gradients(dz, cache)
 
 
 def ebp_real_dense_surrogate(x0, h0, b0):

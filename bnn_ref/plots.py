@@ -1,9 +1,13 @@
 """The pictures of a run folder. Matplotlib is imported here and nowhere else, and without a display."""
 
+import math
+
 import numpy as np
 from matplotlib.figure import Figure
 
 from .files import atomic_write
+
+FEATURES = 100                        # that are drawn; a first layer has a thousand
 
 
 def curves(history):
@@ -54,6 +58,63 @@ def bars(title, entries):
     panel.set(yticks=range(len(entries)), yticklabels=labels, xlim=(min(ratios) / 1.5, max(ratios) * 1.8))
     panel.axvline(1, color="black", linewidth=0.8)
     panel.invert_yaxis()
+    return figure
+
+
+def energies(rows, floats):
+    """Energy of arithmetic and of reading weights by layer, beside the same layers in float32; a Figure.
+
+    rows, floats: `costs.LayerCost`, of the network and of its float form, in the same order.
+    """
+    figure = Figure(figsize=(9, 1.4 + 0.5 * len(rows)), layout="constrained")
+    place = np.arange(len(rows))
+    for panel, kind in zip(figure.subplots(1, 2, sharey=True), ("arithmetic", "memory")):
+        panel.set(title={"arithmetic": "arithmetic", "memory": "reading weights"}[kind], xscale="log",
+                  xlabel="energy for one picture (µJ)")
+        for shift, label, color, of in ((-0.2, "this network", "tab:blue", rows), (0.2, "float32", "tab:gray", floats)):
+            panel.barh(place + shift, [1e6 * getattr(row, kind) for row in of], 0.4, color=color, label=label)
+    panel.set(yticks=place, yticklabels=[row.name for row in rows])
+    panel.invert_yaxis()
+    figure.legend(*panel.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
+    return figure
+
+
+def slice_counts(found):
+    """How often each slice of signs occurs in a layer, the most frequent first, one panel a layer; a Figure.
+
+    found: {name: filters.UniqueFilters}. The line is what each would occur were all that occur equally frequent.
+    """
+    figure = Figure(figsize=(2.8 * len(found), 2.8), layout="constrained")
+    panels = figure.subplots(1, len(found), squeeze=False)[0]
+    for panel, (name, unique) in zip(panels, found.items()):
+        counts = np.sort(np.unique(unique.codes, return_counts=True)[1])[::-1]
+        panel.fill_between(np.arange(len(counts)), counts, step="post", color="tab:blue")
+        panel.axhline(unique.codes.size / len(counts), color="black", linewidth=0.8)
+        panel.set(title=f"{name}: {unique.codes.size:,} slices", xlabel=f"{len(counts)} different ones", ylim=(0, None))
+    panels[0].set(ylabel="occurs so often")
+    return figure
+
+
+def features(w):
+    """The weights of the first units as pictures in a grid, all on one scale, where grey is 0; a Figure.
+
+    w: (M, C, H, W). Three channels are a colour picture; of another number they are pictures side by side.
+    """
+    w = w[:FEATURES]
+    n, channels, height, width = w.shape
+    tiles = w.transpose(0, 2, 3, 1) if channels == 3 else w.transpose(0, 2, 1, 3).reshape(n, height, -1, 1)
+    tiles = (tiles / max(np.abs(w).max(), np.finfo(w.dtype).tiny) + 1) / 2     # N H W C, from 0 to 1
+    _, height, width, colours = tiles.shape
+    across = math.ceil(math.sqrt(n))
+    down = math.ceil(n / across)
+    grid = np.ones((down * (height + 1) - 1, across * (width + 1) - 1, colours))
+    for number, tile in enumerate(tiles):
+        top, left = number // across * (height + 1), number % across * (width + 1)
+        grid[top:top + height, left:left + width] = tile
+    figure = Figure(figsize=(8, 8 * grid.shape[0] / grid.shape[1]))
+    panel = figure.add_axes((0, 0, 1, 1))
+    panel.imshow(grid, cmap="gray", vmin=0, vmax=1, aspect="auto")
+    panel.set_axis_off()
     return figure
 
 

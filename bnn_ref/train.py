@@ -32,7 +32,7 @@ class State:
     best_params: dict                 # at the epoch of least validation error, the later one of equals
     best_running: dict
     best_epoch: int = 0
-    history: tuple = field(default=())  # one dict an epoch: epoch, lr, loss, valid_error (percent), seconds
+    history: tuple = field(default=())  # one dict an epoch: epoch, lr, loss, valid_error (percent), seconds, cpu_seconds
 
 
 def start(net, recipe, seed):
@@ -140,7 +140,7 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
     size = min(recipe.batch, len(data.train_x))
     total = len(data.train_x) // size
     for epoch in range(state.epoch + 1, first + recipe.epochs + 1):
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         rng = np.random.default_rng([seed, epoch])
         lr = recipe.decay(*recipe.lr, epoch - first, recipe.epochs)
         rates = optim.learning_rates(lr, shapes, state.params, recipe.optimizer.glorot_power)
@@ -163,7 +163,7 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
         running = network.recompute_statistics(net, params, running, statistics_batches(data.train_x, order))
         valid_error = error_rate(net, params, running, data.valid_x, data.valid_y)
         record = {"epoch": epoch, "lr": lr, "loss": loss_sum / total, "valid_error": valid_error,
-                  "seconds": time.perf_counter() - began}
+                  "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began}
         state = replace(state, epoch=epoch, params=params, running=running, optimizer=optimizer,
                         history=(*state.history, record))
         if valid_error <= min(past["valid_error"] for past in state.history[first:]):

@@ -70,12 +70,11 @@ def _download(url, part, size, stream, note):
         length = response.headers.get("Content-Length")
         if length and have + int(length) != size:  # an error page, say: keep the bytes of before
             raise FetchError(f"has {have + int(length)} bytes, expected {size}")
+        mode, whole = "ab" if have else "wb", f"{size / 1e6:.1f} MB"
         if note:
             print(f"{part.stem}: {note}", file=stream, flush=True)
-        name, whole = part.stem, size / 1e6
-        show_progress = progress(stream, f"{name}: {whole:.1f} MB from {url}", lambda done: (
-            f"{name}: {done / 1e6:.1f} of {whole:.1f} MB, {done * 100 // size} %"))
-        with open(part, "ab" if have else "wb") as file, show_progress as show:
+        with open(part, mode) as file, progress(stream, f"{part.stem}: {whole} from {url}", lambda done: (
+                f"{part.stem}: {done / 1e6:.1f} of {whole}, {done * 100 // size} %")) as show:
             while have < size and (chunk := response.read(min(CHUNK, size - have))):
                 file.write(chunk)
                 have += len(chunk)

@@ -88,7 +88,9 @@ def test_an_estimator_is_no_derivative_of_its_own_forward():
     assert check_op(sign_forward, sign_backward, X, surrogate=sign_surrogate).checked == 12
     for case in OP_CASES:
         if case.surrogate is not None:
-            with pytest.raises(AssertionError, match=r"^argument \d, index .* analytic .* numeric"):
+            # (what takes 8-bit pixels alone has no points nearby to compare with)
+            says = r"^x: expected pixels" if "bit_plane" in case.name else r"^argument \d, index .* analytic .* numeric"
+            with pytest.raises((AssertionError, ValueError), match=says):
                 check_op(case.forward, case.backward, *case.args)
 
 

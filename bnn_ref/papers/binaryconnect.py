@@ -17,7 +17,8 @@ Algorithm 1, one minibatch (`train.training_step`) [BC-A1]:
 4. w ← clip(w - η ∂C/∂w_b, -1, 1): `optim.*_step`, then `optim.clip_weights`
 
 At test time deterministic networks keep sign(w), stochastic ones use the real w, and `FORMS` has the other choices. The
-statistics of batch normalization are taken anew for them (`network.recompute_statistics`), as in the code that gave the paper's numbers.
+statistics of batch normalization are taken anew for them (`network.recompute_statistics`), as in the code that gave the
+paper's numbers.
 The paper's bias is the beta of batch normalization, which follows every product.
 """
 

@@ -1,0 +1,176 @@
+"""Brings the eight text tasks of the expectation backpropagation paper, for `bnn_ref.text`: ebp_text/<task>.npz.
+The authors' MAT files are downloaded from their repository or taken from a folder, checked and converted.
+
+    python data_scripts/ebp_text.py [--from DIR] [--out DIR]
+
+DIR may hold some of the eight, as <source>.mat or, as in the repository, <source>/processed_data.mat. Reading MAT files
+needs SciPy. Of two files the sha256 is known, and verified. Of the other six it is not: those come over https, their
+layout, their counts (against the paper's Table 1) and their labels are checked, and the sha256 that came is printed.
+"""
+
+import contextlib
+import http.client
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import script
+from fetch import TIMEOUT, FetchError, checksum, fetch
+
+from bnn_ref import data, text
+from bnn_ref.files import atomic_write
+from bnn_ref.kernels.ebp_sparse import SparseRows
+
+try:
+    import scipy.io
+    import scipy.sparse
+except ImportError as error:
+    print(f'ebp_text.py: error: {error}; run `pip install ".[data]"` in the repository first', file=sys.stderr)
+    raise SystemExit(2) from None
+
+REPOSITORY = "https://raw.githubusercontent.com/ExpectationBackpropagation/EBP_Matlab_Code/"
+MIRRORS = tuple(f"{REPOSITORY}{version}/Datasets/Classification/"
+                for version in ("28de5e353f5a70560b19955ce28bedc1188776a3", "HEAD"))
+TASK_PATH = "{}/processed_data.mat"
+LARGEST = 100 << 20  # bytes of a file of unknown size; the known ones have fewer than 2 million
+KNOWN = {  # size and sha256
+    "reuters_i6": (1_690_786, "60b8e948bcbab402d5a441a4228689e5472b8bea0f53efc1303ae5481cfb894b"),
+    "amazon_books": (1_230_979, "e537c44f42cb03ef5ab42919bc795402007246782a0faaf8a38b67b28b1c61b2"),
+}
+
+
+def read_mat(path, task):
+    """(x, labels) of the authors' file: SparseRows float32, and int64 (N,), 0 for their -1 and 1 for their +1.
+
+    task: the text.Description it must fit. Raises data.DataError that says what differs.
+    """
+    try:
+        variables = scipy.io.loadmat(path, variable_names=("data", "labels"))
+    except MemoryError:
+        raise
+    except Exception as error:  # damage raises nearly anything
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise data.DataError(f"{path}: cannot be read as a MAT file of version 5 ({cause}); "
+                             "get the authors' file") from None
+    shapes = {"data": (task.examples, task.features), "labels": (task.examples, 1)}
+    for name, shape in shapes.items():
+        array = variables.get(name)
+        if array is None or array.dtype.kind not in "iuf" or array.shape != shape:
+            came = "nothing" if array is None else f"{array.dtype} of shape {array.shape}"
+            raise data.DataError(f"{path}: has as {name} {came}, expected numbers of shape {shape}; "
+                                 "get the authors' file")
+    labels = variables["labels"][:, 0]
+    if not np.all(np.abs(labels) == 1):
+        raise data.DataError(f"{path}: has labels other than -1 and 1; get the authors' file")
+    rows = scipy.sparse.csr_matrix(variables["data"]).astype(np.float32)
+    rows.eliminate_zeros()
+    rows.sort_indices()
+    x = SparseRows(rows.indptr.astype(np.int32), rows.indices.astype(np.int32), rows.data, task.features)
+    return x, (labels == 1).astype(np.int64)
+
+
+def download(name, folder):
+    """The path of the downloaded file of the task in `folder`. Raises FetchError, OSError."""
+    file = f"{text.TASKS[name].source}.mat"
+    urls = [mirror + TASK_PATH.format(text.TASKS[name].source) for mirror in MIRRORS]
+    if name in KNOWN:
+        size, sha256 = KNOWN[name]
+        return fetch(file, urls, sha256, size, folder, sys.stderr)
+    return _fetch_unknown(file, urls, folder)
+
+
+def _fetch_unknown(file, urls, folder):
+    """As `fetch`, for a file whose size and checksum nobody stated; it is small, and nothing resumes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    for url in urls:
+        try:
+            request = urllib.request.Request(url, headers={"User-Agent": "bnn_ref"})
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+                length, content = response.headers.get("Content-Length"), response.read(LARGEST + 1)
+            if len(content) > LARGEST:
+                raise FetchError(f"sends more than {LARGEST} bytes")
+            if length and len(content) != int(length):
+                raise FetchError(f"the connection ended after {len(content)} of {length} bytes")
+        except (OSError, http.client.HTTPException, FetchError) as error:
+            reasons.append(f"{url}: {error or type(error).__name__}")
+            continue
+        with atomic_write(folder / file) as stream:
+            stream.write(content)
+        print(f"{file}: {len(content) / 1e6:.1f} MB from {url}, sha256 {checksum(folder / file)} (none is known to "
+              "compare it with)", file=sys.stderr, flush=True)
+        return folder / file
+    raise FetchError(f"no mirror delivered {file} ({'; '.join(reasons)}); --from DIR takes local files")
+
+
+def find(name, folder):
+    """The path of the task's file in `folder`, verified where its checksum is known; None if it is not there."""
+    source = text.TASKS[name].source
+    path = next((path for path in (folder / f"{source}.mat", folder / TASK_PATH.format(source))
+                 if path.is_file()), None)
+    if path is not None and name in KNOWN:
+        script.verify(path, *KNOWN[name])
+    return path
+
+
+def is_complete(name, folder):
+    """Whether the task can be loaded from the data folder."""
+    try:
+        text.load_task(name, folder)
+    except data.DataError:
+        return False
+    return True
+
+
+def convert(source, folder):
+    """Write each task that is not there yet into folder/ebp_text, from `source`, downloaded where that is None."""
+    if source is not None and not source.is_dir():
+        raise data.DataError(f"{source}: no such folder; --from takes the folder of the authors' MAT files")
+    downloads, absent = folder / "ebp_text_download", []
+    for name, task in text.TASKS.items():
+        path = folder / "ebp_text" / f"{name}.npz"
+        if is_complete(name, folder):
+            print(f"{path} is already there and complete")
+            continue
+        found = download(name, downloads) if source is None else find(name, source)
+        if found is None:
+            absent.append(f"{task.source}.mat")
+            continue
+        text.save_task(path, *read_mat(found, task))
+        if source is None:
+            found.unlink()
+        print(f"wrote {path}", flush=True)
+    with contextlib.suppress(OSError):  # not there, or something else is in there: not ours to remove
+        downloads.rmdir()
+    if len(absent) == len(text.TASKS):
+        raise data.DataError(f"{source}: holds none of {', '.join(absent)}; --from takes the folder of the files")
+    if absent:
+        print(f"not in {source}: {', '.join(absent)}")
+
+
+def main(arguments=None):
+    """The exit status: 0, or 2 with one line on stderr for bad files, or 130 after an interruption."""
+    parser = script.Parser(prog="ebp_text.py", description="Brings the text tasks of the EBP paper as "
+                           "ebp_text/<task>.npz.", allow_abbrev=False)
+    parser.add_argument("--from", dest="source", metavar="DIR", type=Path,
+                        help="take the authors' MAT files, those of the eight that are there, from DIR: no download")
+    parser.add_argument("--out", metavar="DIR",
+                        help="write ebp_text/ here (default: $BNN_REF_DATA, else the user's cache folder)")
+    options = parser.parse_args(arguments)
+    try:
+        convert(options.source, data.data_folder(options.out))
+    except KeyboardInterrupt:
+        print("ebp_text.py: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except (data.DataError, FetchError, OSError) as error:
+        print(f"ebp_text.py: error: {error}", file=sys.stderr)
+        return 2
+    except MemoryError:
+        print("ebp_text.py: error: not enough memory; close other programs and run it again", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
