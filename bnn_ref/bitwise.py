@@ -1,8 +1,8 @@
 """Bitwise neural networks (KS): a network of ±1 trained in two rounds, and the codings of pictures that it reads.
 
-Round 1 squeezes real weights and units through tanh, so that they sit close to ±1 before anything is rounded; round
-2 starts from there, rounds all of them in the forward pass, and lets the gradient at the rounded numbers move the
-real ones. Letters as in the paper: a = x w + b is what arrives at the units, z is what they send on.
+Round 1 squeezes real weights and units through tanh, into the range between -1 and +1; round 2 starts from there,
+rounds all of them in the forward pass, and lets the gradient at the rounded numbers move the real ones. Letters as in
+the paper: a = x w + b is what arrives at the units, z is what they send on.
 """
 
 import numpy as np

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import __version__, cli_look, cli_runs, cli_show, data, runs, train
+from . import __version__, cli_compare, cli_look, cli_runs, cli_show, data, runs, text, train
 from .cli_options import Parser, UsageError, whole
 from .files import DamagedError
 from .papers import PAPERS
@@ -20,7 +20,8 @@ def _parser():
     command = commands.add_parser("train", help="train a paper's network", allow_abbrev=False)
     command.set_defaults(run=cli_runs.run_train)
     command.add_argument("paper", choices=PAPERS, metavar="PAPER", help=", ".join(PAPERS))
-    command.add_argument("--data", help=f"{', '.join(data.NAMES)}, or a file FILE.npz of your own (default: digits)")
+    command.add_argument("--data", help=f"{', '.join(data.NAMES)}, or a file FILE.npz of your own (default: "
+                         f"digits); for ebp also {', '.join(text.TASKS)}")
     command.add_argument("--data-dir", metavar="DIR", help="where data sets are (default: $BNN_REF_DATA, else a cache)")
     command.add_argument("--preset", choices=("quick", "long", "paper"), help="quick: minutes on two cores; long: an "
                          "hour or two; paper: as published (default: quick)")
@@ -47,6 +48,9 @@ def _parser():
     command.set_defaults(run=cli_runs.run_pack)
     command.add_argument("folder", type=Path, metavar="RUN")
     command.add_argument("--out", type=Path, metavar="FILE", required=True, help="file to write, for example net.bnn")
+    command.add_argument("--form", metavar="NAME", help="of the network at test time, where its own has none on "
+                         "bits, such as binary or deterministic weights")
+    command.add_argument("--data-dir", metavar="DIR")
 
     command = commands.add_parser("bench", help="verify the kernels, then time them against their rivals",
                                   allow_abbrev=False)
@@ -85,6 +89,16 @@ def _parser():
     command = commands.add_parser("papers", help="the papers, their recipes, published and measured errors",
                                   allow_abbrev=False)
     command.set_defaults(run=cli_show.show_papers)
+    command.add_argument("--picture", type=Path, metavar="FILE.png", help="draw measured errors beside published ones")
+
+    command = commands.add_parser("compare", help="runs side by side: their errors, and their curves in one picture",
+                                  allow_abbrev=False)
+    command.set_defaults(run=cli_compare.show_compare)
+    command.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders, finished or not")
+    command.add_argument("--out", type=Path, metavar="FILE.png", default=Path("compare.png"),
+                         help="picture to write (default: compare.png)")
+    command.add_argument("--weights", type=Path, metavar="FILE.png",
+                         help="draw the real weights of the first layer too, of finished runs")
     return parser
 
 

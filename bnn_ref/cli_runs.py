@@ -1,5 +1,6 @@
 """The commands on runs: train, evaluate, pack."""
 
+import contextlib
 import json
 import platform
 import shlex
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, data, inference, recipe, runs, train
+from . import __version__, cli_text, data, inference, network, preprocess, recipe, runs, train
 from .cli_options import UsageError
 from .papers import PAPERS
 from .progress import Progress, duration
@@ -76,6 +77,8 @@ def _refuse_other_settings(options, asked, settings):
 
 def run_train(options):
     """Train a network into a run folder, from the start or from where the run stands. Returns the exit code."""
+    if cli_text.is_text(options.data):
+        return cli_text.run_cross_validation(options)
     settings = _choose(options)
     folder = options.out or _default_folder(settings)
     record = runs.read(folder) if options.resume and runs.exists(folder) else None
@@ -113,7 +116,8 @@ def _go_on(options, folder, record, rounds, dataset):
         count = sum(int(np.prod(param.shape)) for step in net for param in step.params)
         print(f"{options.paper} on {settings['data']}: {chosen.net}-{dataset.classes}FC, {count:,} parameters, "
               f"{settings['variant']}, {len(dataset.train_x):,} training images -> {folder}", flush=True)
-        return _run_rounds(folder, record, rounds, dataset, done)
+        cache = data.data_folder(options.data_dir), Path(settings["data"]).stem
+        return _run_rounds(folder, record, rounds, dataset, done, cache)
     except KeyboardInterrupt:
         print(f"\nbnn-ref: stopped; go on with: {again}", file=sys.stderr)
         return 130
@@ -122,12 +126,18 @@ def _go_on(options, folder, record, rounds, dataset):
                          f"{again}") from None
 
 
-def _run_rounds(folder, record, rounds, dataset, done):
+def _run_rounds(folder, record, rounds, dataset, done, cache):
     """The rounds one after another, each saved after every epoch; then the pictures and the test errors.
 
-    done: epochs in the checkpoint. A round that ended before is not trained again.
+    done: epochs in the checkpoint. A round that ended before is not trained again. cache: folder and name for what
+    takes long to fit to the data.
     """
     from . import plots  # Matplotlib takes a second: only for those who draw
+
+    def fitted(step, x):
+        if step.fit is not preprocess.zca_fit:         # half a minute, and the same for every net and seed
+            return step.fit(x)
+        return preprocess.fitted(step.fit, x, f"{cache[1]}-whitening", cache[0])
 
     seed, state, first = record["settings"]["seed"], None, 0
     progress = Progress(sum(chosen.epochs for _, chosen in rounds), done)
@@ -138,7 +148,8 @@ def _run_rounds(folder, record, rounds, dataset, done):
             continue
         begun = train.start(net, chosen, seed) if state is None else train.go_on(net, chosen, seed, state)
         state = runs.load_checkpoint(folder, begun) if state is None else begun
-        for state in train.train(net, chosen, dataset, state, seed, progress.tick, first):
+        for after in train.train(net, chosen, dataset, state, seed, progress.tick, first, fitted):
+            state = after
             runs.save_checkpoint(folder, state)
             progress.epoch(state.history[-1], state.best_epoch)
         first += chosen.epochs
@@ -209,63 +220,99 @@ def run_evaluate(options):
     if options.source.is_dir() or not options.source.exists():
         record, net, params, running = _finished(options.source)
         dataset = _fitting(options, record["settings"]["data"], tuple(record["shape"]), record["classes"])
-        if options.form is not None:
+        if options.rung is not None:
+            on_bits = _on_bits(options, options.source, record, net, params, running)
+        elif options.form is not None:
             return _evaluate_form(options, record, net, params, running, dataset)
-        if options.rung is None:
+        else:
             error = train.error_rate(net, params, running, dataset.test_x, dataset.test_y)
             print(f"test error {error:.2f} %")
             return 0
-        network = _on_bits(options.source, record, net, params, running)
     else:
         if options.form is not None:
             raise UsageError(f"--form {options.form}: {options.source} is a packed file, whose form is settled")
         from . import packed
 
-        network = packed.load_packed(options.source)
+        on_bits = packed.load_packed(options.source)
         try:
-            trained_on = json.loads(network.text)["data"]
+            trained_on = json.loads(on_bits.text)["data"]
         except (ValueError, KeyError, TypeError):
             trained_on = None
         if not (options.data or isinstance(trained_on, str)):
             raise UsageError(f"{options.source} does not say what it was trained on: name the data with --data")
-        dataset = _fitting(options, trained_on, network.shape, network.classes)
-    return _evaluate_bits(options, network, dataset)
+        dataset = _fitting(options, trained_on, on_bits.shape, on_bits.classes)
+    return _evaluate_bits(options, on_bits, dataset)
 
 
 def _evaluate_form(options, record, net, params, running, dataset):
     """The test error in another form, with statistics of the run's own training pictures."""
     settings = record["settings"]
-    forms = _forms(settings)
-    if options.form not in forms:
-        offered = " or ".join(forms) if forms else "none but its own"
-        raise UsageError(f"--form {options.form}: {settings['paper']} {settings['variant']} has {offered}")
-    if options.rung is not None:
-        raise UsageError("--form and --rung: a rung runs the run's own form; give one of them")
+    form = _chosen_form(options, settings)
     trained_on = dataset if options.data is None else data.load(settings["data"], options.data_dir)
     chosen, _ = _rounds(settings, record["examples"])[-1]
-    answers = inference.outputs(forms[options.form], chosen, train.binary_shapes(net), trained_on, params, running,
-                                dataset.test_x)
+    answers = inference.outputs(form, chosen, train.binary_shapes(net), trained_on, params, running, dataset.test_x)
     error = 100 * float(np.mean(answers.argmax(axis=1) != dataset.test_y))
     print(f"test error with {options.form} {error:.2f} %")
     return 0
 
 
-def _on_bits(folder, record, net, params, running):
-    """The run's network as bits."""
+def _chosen_form(options, settings):
+    forms = _forms(settings)
+    if options.form not in forms:
+        offered = " or ".join(forms) if forms else "none but its own"
+        raise UsageError(f"--form {options.form}: {settings['paper']} {settings['variant']} has {offered}")
+    return forms[options.form]
+
+
+def _on_bits(options, folder, record, net, params, running):
+    """The run's network as bits, in its own form or in the one that is asked for."""
     from . import packed
 
-    text = json.dumps({key: record["settings"][key] for key in ("paper", "variant", "data", "preset", "net", "seed")})
+    settings = record["settings"]
+    said = {key: settings[key] for key in ("paper", "variant", "data", "preset", "net", "seed")}
+    if options.form is not None:
+        form = _chosen_form(options, settings)
+        if form.sample:
+            raise UsageError(f"--form {options.form} and bits: it averages over networks that are drawn; give one of "
+                             "them")
+        said["form"] = options.form
+        net = _form_network(record, form)
+        if any(map(network.has_statistics, net)):
+            # Those of the run belong to its own form; these are the ones that `inference.outputs` takes.
+            train_x = data.load(settings["data"], options.data_dir).train_x
+            order = np.random.default_rng([0, 2]).permutation(len(train_x))
+            running = network.recompute_statistics(net, params, running, train.statistics_batches(train_x, order))
     try:
-        return packed.pack_network(net, params, running, tuple(record["shape"]), text)
+        return packed.pack_network(net, params, running, tuple(record["shape"]), json.dumps(said))
     except (ValueError, TypeError) as error:
-        raise UsageError(f"{folder}: {error}") from None
+        forms = [] if options.form else _forms_on_bits(record, params, running)
+        other = f"; on bits with --form {' or '.join(forms)}" if forms else ""
+        raise UsageError(f"{folder}: {error}{other}") from None
 
 
-def _evaluate_bits(options, network, dataset):
+def _form_network(record, form):
+    chosen, _ = _rounds(record["settings"], record["examples"])[-1]
+    return _build(chosen, tuple(record["shape"]), record["classes"], form.vocabulary)
+
+
+def _forms_on_bits(record, params, running):
+    """The names of the forms, besides its own, in which the run's network has one on bits."""
+    from . import packed
+
+    names = []
+    for name, form in _forms(record["settings"]).items():
+        with contextlib.suppress(ValueError, TypeError):
+            if not form.sample:
+                packed.pack_network(_form_network(record, form), params, running, tuple(record["shape"]))
+                names.append(name)
+    return names
+
+
+def _evaluate_bits(options, on_bits, dataset):
     from . import packed
 
     try:
-        answers = packed.predict_labels(network, dataset.test_x, options.rung)
+        answers = packed.predict_labels(on_bits, dataset.test_x, options.rung)
     except ValueError as error:                        # a rung that is unknown, or that cannot run here
         raise UsageError(error) from None
     print(f"test error {100 * float(np.mean(answers != dataset.test_y)):.2f} %")
@@ -280,11 +327,11 @@ def run_pack(options):
     from . import packed
 
     record, net, params, running = _finished(options.folder)
-    network = _on_bits(options.folder, record, net, params, running)
+    on_bits = _on_bits(options, options.folder, record, net, params, running)
     if options.out.is_dir():
         raise UsageError(f"{options.out} is a folder: name a file to write, for example {options.out / 'net.bnn'}")
-    packed.save_packed(options.out, network)
+    packed.save_packed(options.out, on_bits)
     size, floats = options.out.stat().st_size, sum(array.nbytes for array in (*params.values(), *running.values()))
-    print(packed.describe(network))
+    print(packed.describe(on_bits))
     print(f"{options.out}: {size:,} bytes, 1/{floats / size:.1f} of the {floats:,} bytes of float32 parameters")
     return 0

@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
+from .cli_look import _save
 from .cli_options import UsageError
-from .papers import PAPERS, measured
+from .papers import PAPERS, measured, published
 
 
 def show_bench(options):
@@ -56,7 +57,8 @@ def show_papers(options):
     """Print the papers, their recipes, published and measured errors. Returns the exit code."""
     for name, module in PAPERS.items():
         print(f"{name}: {module.TITLE}\n  {module.SOURCE}")
-        print(f"  published test error: {'; '.join(f'{key} {value} %' for key, value in module.PUBLISHED.items())}")
+        for line in _published(name):
+            print(f"  published test error, percent: {line}")
         print(f"  variants: {', '.join(module.VOCABULARIES)}")
         for variant, forms in module.FORMS.items():
             print(f"  at test time {variant} also has: {', '.join(forms)}")
@@ -65,7 +67,28 @@ def show_papers(options):
             print(f"  {' '.join(key)}: {chosen.net}, {chosen.epochs} epochs of batch {chosen.batch}, "
                   f"{chosen.optimizer.name} {first:g} -> {last:g}")
         for row in measured.rows(name):
-            print(f"  measured: {measured.summary(row)} after {row['epochs']} epochs, {measured.duration(row)}: "
-                  f"{row['command']}")
+            print(f"  measured here: {_measured(row)}")
         print()
+    if options.picture:
+        from . import plots
+
+        _save(plots.against_published(measured.chart()), options.picture)
     return 0
+
+
+def _published(paper):
+    """A line for each variant, form and source of a paper's figures."""
+    lines = {}
+    for figure in published.FIGURES:
+        if figure.paper == paper:
+            system = f"{figure.variant}, {figure.form}" if figure.form else figure.variant
+            lines.setdefault((system, figure.source), []).append(f"{published.DATA[figure.data]} {figure}")
+    return [f"{system}: {', '.join(figures)} ({source})" for (system, source), figures in lines.items()]
+
+
+def _measured(row):
+    figure, points = measured.figure_of(row), measured.gap(row)
+    beside = f", published {figure} %" if figure else ""
+    beside += "" if points is None else f", {points:+.2f} points"
+    return (f"{measured.system(row)} on {measured.trained_on(row)}: {measured.summary(row)}{beside}; {row['preset']} "
+            f"{row['net']}, {row['epochs']} epochs, {measured.duration(row)}; {row['date']}: {row['command']}")

@@ -12,6 +12,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from .binarize import sign, stochastic_sign
 from .checks import check_float, check_shapes
 
+COLUMNS_BYTES = 4 << 30               # of patches at one time: with more images, some after the others
+
 
 def out_size(size, kernel, stride, pad):
     """(size + 2·pad - kernel) // stride + 1: positions of a kernel along one side. Raises ValueError for none."""
@@ -53,6 +55,12 @@ def col2im(cols, shape, kernel, stride, pad):
     return padded[:, :, pad:pad + h, pad:pad + w]
 
 
+def _parts(n, image_bytes):
+    """Slices of n images whose patches, `image_bytes` an image, are COLUMNS_BYTES together at most."""
+    size = max(1, COLUMNS_BYTES // image_bytes)
+    return [slice(start, start + size) for start in range(0, n, size)]
+
+
 # --- convolution ---------------------------------------------------------------------------------------------------
 
 
@@ -65,9 +73,11 @@ def conv_forward(x, w, stride=1, pad=0, pad_value=0.0):
     check_shapes(("x", x, "N C H W"), ("w", w, "M C KH KW"))
     m, _, *kernel = w.shape
     oh, ow = (out_size(size, k, stride, pad) for size, k in zip(x.shape[2:], kernel))
-    cols = im2col(x, kernel, stride, pad, pad_value)     # N CKK P
-    s = w.reshape(m, -1) @ cols                          # N M P
-    return s.reshape(len(x), m, oh, ow), (cols, w, x.shape, stride, pad)
+    s = np.empty((len(x), m, oh * ow), x.dtype)
+    for part in _parts(len(x), w[0].nbytes * oh * ow):
+        cols = im2col(x[part], kernel, stride, pad, pad_value)     # N CKK P
+        s[part] = w.reshape(m, -1) @ cols                          # N M P
+    return s.reshape(len(x), m, oh, ow), (x, w, stride, pad, pad_value)
 
 
 def conv_backward(ds, cache):
@@ -75,16 +85,20 @@ def conv_backward(ds, cache):
 
     ds: (N, M, OH, OW). Returns dx: (N, C, H, W), dw: (M, C, KH, KW).
     """
-    cols, w, shape, stride, pad = cache
+    x, w, stride, pad, pad_value = cache
     m, _, *kernel = w.shape
-    oh, ow = (out_size(size, k, stride, pad) for size, k in zip(shape[2:], kernel))
-    check_shapes(("cols", cols, "N K P"), ("ds", ds, "N M OH OW"))
-    if ds.shape != (shape[0], m, oh, ow):
-        raise ValueError(f"ds: expected shape {(shape[0], m, oh, ow)}, got {ds.shape}")
-    ds = ds.reshape(shape[0], m, oh * ow)                          # N M P
-    dw = (ds @ cols.transpose(0, 2, 1)).sum(axis=0)                # M CKK
-    dcols = w.reshape(m, -1).T @ ds                                # N CKK P
-    return col2im(dcols, shape, kernel, stride, pad), dw.reshape(w.shape)
+    oh, ow = (out_size(size, k, stride, pad) for size, k in zip(x.shape[2:], kernel))
+    check_shapes(("x", x, "N C H W"), ("ds", ds, "N M OH OW"))
+    if ds.shape != (len(x), m, oh, ow):
+        raise ValueError(f"ds: expected shape {(len(x), m, oh, ow)}, got {ds.shape}")
+    ds = ds.reshape(len(x), m, oh * ow)                                      # N M P
+    dx, dw = np.empty_like(x), np.zeros((m, w[0].size), w.dtype)
+    for part in _parts(len(x), w[0].nbytes * oh * ow):
+        cols = im2col(x[part], kernel, stride, pad, pad_value)               # N CKK P, again: it is too large to keep
+        dw += (ds[part] @ cols.transpose(0, 2, 1)).sum(axis=0)               # M CKK
+        dcols = w.reshape(m, -1).T @ ds[part]                                # N CKK P
+        dx[part] = col2im(dcols, x[part].shape, kernel, stride, pad)
+    return dx, dw.reshape(w.shape)
 
 
 # --- binary weights ------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ and only there, is rounded at random to a power of two, so that it shifts ds.
 
 from .binarize import stochastic_sign
 from .checks import check_shapes
-from .conv import conv_backward, conv_forward, im2col
+from .conv import conv_backward, conv_forward
 from .dense import dense_backward, dense_forward
 from .powers import stochastic_power_of_two
 from .ternary import stochastic_ternary
@@ -30,9 +30,8 @@ def _dense_surrogate(x0, w0, w_q, r, low, high):
 
 
 def _conv_forward(x, w_q, r, geometry, low, high):
-    s, (_, *rest) = conv_forward(x, w_q, *geometry)
-    x_q = stochastic_power_of_two(x, r, low, high)                # before im2col: one draw for each entry of x
-    return s, (im2col(x_q, w_q.shape[2:], *geometry), *rest)      # where `conv_backward` looks for patches
+    s, _ = conv_forward(x, w_q, *geometry)
+    return s, (stochastic_power_of_two(x, r, low, high), w_q, *geometry)      # where `conv_backward` looks for x
 
 
 def _conv_surrogate(x0, w0, w_q, r, geometry, low, high):
@@ -98,7 +97,7 @@ def ternary_few_mult_dense_surrogate(x0, w0, u, r, low=None, high=None):
 
 
 def binary_few_mult_conv_forward(x, w, u, r, stride, pad, pad_value, low=None, high=None):
-    """s = x ⋆ w_b with w_b the stochastic sign of w; the patches of x̃ are kept for backward [BC-2] [FM-4].
+    """s = x ⋆ w_b with w_b the stochastic sign of w; x̃ is kept for backward [BC-2] [FM-4].
 
     x: (N, C, H, W), real; w: (M, C, KH, KW), real; u: as w and r: as x, uniform numbers from [0, 1), the draws of w_b
     and of x̃; low, high: limits of the exponents as in `powers.stochastic_power_of_two` (the authors' convolutions
@@ -111,7 +110,7 @@ def binary_few_mult_conv_forward(x, w, u, r, stride, pad, pad_value, low=None, h
 
 
 def binary_few_mult_conv_backward(ds, cache):
-    """As `conv.conv_backward` at w_b, with the patches of x̃ in the weight gradient [FM-4].
+    """As `conv.conv_backward` at w_b, with x̃ in the weight gradient [FM-4].
 
     **ESTIMATOR of** `binary_few_mult_conv_surrogate`; without limits dw has the mean over r of the unrounded one.
     ds: (N, M, OH, OW). Returns dx: (N, C, H, W), dw: (M, C, KH, KW).
@@ -128,7 +127,7 @@ def binary_few_mult_conv_surrogate(x0, w0, u, r, stride, pad, pad_value, low=Non
 
 
 def ternary_few_mult_conv_forward(x, w, u, r, stride, pad, pad_value, low=None, high=None):
-    """s = x ⋆ w_t with w_t the stochastic ternary of w; the patches of x̃ are kept for backward [FM-1] [FM-4].
+    """s = x ⋆ w_t with w_t the stochastic ternary of w; x̃ is kept for backward [FM-1] [FM-4].
 
     Arguments, result and errors as in `binary_few_mult_conv_forward`.
     """
@@ -137,7 +136,7 @@ def ternary_few_mult_conv_forward(x, w, u, r, stride, pad, pad_value, low=None, 
 
 
 def ternary_few_mult_conv_backward(ds, cache):
-    """As `conv.conv_backward` at w_t, with the patches of x̃ in the weight gradient [FM-4].
+    """As `conv.conv_backward` at w_t, with x̃ in the weight gradient [FM-4].
 
     **ESTIMATOR of** `ternary_few_mult_conv_surrogate`; without limits dw has the mean over r of the unrounded one.
     ds: (N, M, OH, OW). Returns dx: (N, C, H, W), dw: (M, C, KH, KW).

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.polynomial import chebyshev
 
 CENTRE = 3.0                          # the x >= 0 that `_to_t` maps to 0; 2 or 4 would do as well
-DEGREE = 27                           # coefficients of a higher degree are below the resolution of float64
+DEGREE = 24                           # coefficients of a higher degree are below the resolution of float64
 
 
 def phi(z):

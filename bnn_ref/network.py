@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+FIT_BATCH = 1000                      # pictures that go through a step at one time while those above wait to be fitted
+
 
 @dataclass(frozen=True)
 class Param:
@@ -128,16 +130,20 @@ def _up_to_last(steps, is_meant):
     return steps[:max((place + 1 for place, step in enumerate(steps) if is_meant(step)), default=0)]
 
 
-def fit(steps, running, x):
+def fit(steps, running, x, fitted=lambda step, x: step.fit(x)):
     """Running arrays of the steps that are fitted to data, such as whitening: x are training pictures.
 
-    They stand at the bottom, before anything that learns. Returns new running arrays.
+    They stand at the bottom, before anything that learns. fitted(step, x) -> arrays: a place to keep what takes long.
+    Returns new running arrays.
     """
-    running = dict(running)
-    for step in _up_to_last(steps, lambda step: step.fit):
+    running, below = dict(running), _up_to_last(steps, lambda step: step.fit)
+    for step in below:
         if step.fit:
-            running.update((f"{step.name}.{name}", new) for (name, _, _), new in zip(step.running, step.fit(x)))
-        x = _predict(step, x, *_arrays(step, {}, running)[1], *step.settings)
+            running.update((f"{step.name}.{name}", new) for (name, _, _), new in zip(step.running, fitted(step, x)))
+        if step is not below[-1]:
+            arrays = _arrays(step, {}, running)[1]
+            x = np.concatenate([_predict(step, x[start:start + FIT_BATCH], *arrays, *step.settings)
+                                for start in range(0, len(x), FIT_BATCH)])
     return running
 
 

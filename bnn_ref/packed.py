@@ -1,9 +1,17 @@
 """A trained binary network as bits, which gives the logits of its float form exactly: the run-time of [BNN Alg. 4].
 
-Why not one bit differs. Inputs and weights are ±1, pixels are multiples of 1/256 (`train.scale_pixels`), so every
-sum is a small integer over 1 or 256 and the float network computes it without rounding, in whatever order. Batch
-normalization and sign of an integer are a comparison with a threshold, found by evaluating the float network's own
+Why not one bit differs. Weights and hidden inputs are ±1, pixels are multiples of 1/256 (`train.scale_pixels`), so
+every sum is a small integer over 1 or 256 and the float network computes it without rounding, in whatever order.
+Normalization and sign of an integer are a comparison with a threshold, found by evaluating the float network's own
 expression. The output layer evaluates that expression itself.
+
+One expression. Batch normalization, its shift-based form, and a bias with or without a constant factor are all
+(s - mean) · scale + beta at test time, with one rounding after each of the three operations.
+
+Weights that can be 0. w = (w₁ + w₂)/2 with w₁, w₂ = ±1, so two planes of bits and any product of ±1 serve them too.
+
+Inputs from 0. x = (c + 1)/2 with c = ±1, and p/256 = (2p - 255 + 255)/512 for pixels: the same products, and half the
+sum of each unit's weights besides, known beforehand.
 
 Borders. Bits know no 0, so a patch that reaches over the edge reads bits 0 there, and pixels 0. Each unit then misses
 (pad value - that) · (the sum of its weights out there): known beforehand for each position, and taken off the
@@ -11,6 +19,10 @@ threshold. So a border of +1, -1 or 0 costs nothing.
 
 Pooling. u = (S >= t) rises with S, so the largest S of a window passes where any of them passes: max is OR. The flip
 of units whose bit falls with S comes behind it.
+
+Real activations. Behind a rectifier inputs are real, and a product with weights of bits only adds [BC §1]. Floats round
+differently in another order of adding; so there, and only there, logits agree up to rounding: here each sum is taken
+in float64 and rounded to float32 once.
 
     packed = pack_network(net, params, running, shape)
     save_packed("net.bnn", packed)
@@ -21,29 +33,101 @@ import math
 
 import numpy as np
 
-from . import batchnorm, binarize, conv, dense, dropout, relu
-from .batchnorm import batchnorm_predict
+from . import batchnorm, binarize, bit_planes, bitwise, conv, dense, dropout, ebp, few_mult, preprocess, relu, ternary
+from . import shift_batchnorm as shift_bn
 from .kernels import bits, ladder, packed_conv
 from .kernels.ladder import plane_matmul
 from .kernels.recycle import empty
+from .kernels.sign_accumulate import sign_accumulate
 from .packed_file import PackedError, load_packed, save_packed
-from .packed_layers import Geometry, Layer, Output, PackedNetwork, describe
+from .packed_layers import (
+    BITS,
+    PIXELS,
+    REALS,
+    ROUNDED,
+    SIGNS,
+    TWO_BITS,
+    UNIT_PIXELS,
+    BitLayer,
+    Front,
+    Geometry,
+    PackedNetwork,
+    RealLayer,
+    describe,
+)
+from .train import scale_pixels
 
 __all__ = ["PackedError", "PackedNetwork", "describe", "load_packed", "pack_network", "predict", "predict_labels",
            "save_packed"]
 
 CHUNK_BYTES = 1 << 23                 # of the largest array on the way, for the pictures that go through at once
 
-KINDS = {dense.binary_dense_forward: "dense", conv.binary_conv_forward: "conv", conv.max_pool_forward: "pool",
-         conv.flatten_forward: "flatten", batchnorm.batchnorm_forward: "norm", binarize.sign_forward: "sign",
-         binarize.stochastic_sign_forward: "sign"}
-FOLLOWERS = {"flatten": ("dense",), "dense": ("norm",), "conv": ("pool", "norm"), "pool": ("norm",),
-             "norm": ("sign",)}       # behind a sign: what fits its rows or maps
-REFUSED = {dense.dense_forward: "weights are real numbers",
-           conv.conv_forward: "weights are real numbers",
-           dense.stochastic_binary_dense_forward: "weights are real numbers at test time",
-           conv.stochastic_binary_conv_forward: "weights are real numbers at test time",
-           relu.relu_forward: "activations are real numbers"}
+
+# --- what there is on bits -----------------------------------------------------------------------------------------
+
+
+def _signs(w):
+    return binarize.sign(w), None
+
+
+def _ternary(w):
+    return ternary.ternary(w), None
+
+
+def _most_probable(h, b):
+    return binarize.sign(h), b
+
+
+def _most_probable_of_three(hp, hm, b):
+    return np.where(np.maximum(hp, hm) >= 0, binarize.sign(hp - hm), 0), b
+
+
+def _bitwise(w, b, beta_w, beta_b):
+    return bitwise.bitwise_weights(w, beta_w), bitwise.bitwise_weights(b, beta_b)
+
+
+# The products: from their arrays to weights of -1, 0 and +1, and a bias or None.
+WEIGHTS = {
+    dense.binary_dense_forward: _signs, conv.binary_conv_forward: _signs,
+    bit_planes.bit_plane_dense_forward: _signs, bit_planes.bit_plane_conv_forward: _signs,
+    ternary.ternary_dense_forward: _ternary, ternary.ternary_conv_forward: _ternary,
+    ebp.ebp_map_dense_forward: _most_probable, ebp.ebp_ternary_map_dense_forward: _most_probable_of_three,
+    bitwise.bitwise_dense_forward: _bitwise,
+}
+CONVOLUTIONS = (conv.binary_conv_forward, bit_planes.bit_plane_conv_forward, ternary.ternary_conv_forward)
+
+# The first step, if it codes pictures. What is not coded is scaled pixels.
+CODINGS = {binarize.sign_forward: SIGNS, bitwise.unit_pixels_forward: UNIT_PIXELS,
+           bitwise.rounded_pixels_forward: ROUNDED, bitwise.two_bit_pixels_forward: TWO_BITS}
+
+# Preprocessing, in floats: by the names in `packed_layers.FRONTS`.
+FRONTS = {"centre": preprocess.centre_forward, "contrast": preprocess.gcn_forward, "white": preprocess.zca_forward,
+          "local": preprocess.lcn_forward}
+
+# What kind of step an operation is, and which kinds may follow; behind an activation comes whatever fits its maps.
+KINDS = {
+    **dict.fromkeys(WEIGHTS, "dense"), **dict.fromkeys(CONVOLUTIONS, "conv"),
+    **dict.fromkeys(CODINGS, "coding"), **dict.fromkeys(FRONTS.values(), "front"),
+    conv.flatten_forward: "flatten", conv.max_pool_forward: "pool",
+    batchnorm.batchnorm_forward: "norm", shift_bn.shift_batchnorm_forward: "norm", bitwise.scale_forward: "scale",
+    binarize.sign_forward: "sign", binarize.stochastic_sign_forward: "sign", bitwise.identity_sign_forward: "sign",
+    bitwise.masked_sign_forward: "sign", relu.relu_forward: "relu",
+}
+FOLLOWERS = {"front": ("front", "flatten", "conv"), "coding": ("flatten", "conv"), "flatten": ("dense",),
+             "dense": ("norm", "scale", "sign", "relu"), "conv": ("pool", "norm", "scale", "sign", "relu"),
+             "pool": ("norm", "scale", "sign", "relu"), "norm": ("sign", "relu"), "scale": ("sign", "relu")}
+
+_REAL, _REAL_LATER = "weights are real numbers", "weights are real numbers at test time"
+_UNKNOWN = "weights are known as distributions"
+REFUSED = {
+    dense.dense_forward: _REAL, conv.conv_forward: _REAL, ebp.ebp_real_map_dense_forward: _REAL,
+    bitwise.compressed_dense_forward: _REAL,
+    dense.stochastic_binary_dense_forward: _REAL_LATER, conv.stochastic_binary_conv_forward: _REAL_LATER,
+    few_mult.binary_few_mult_dense_forward: _REAL_LATER, few_mult.binary_few_mult_conv_forward: _REAL_LATER,
+    few_mult.ternary_few_mult_dense_forward: _REAL_LATER, few_mult.ternary_few_mult_conv_forward: _REAL_LATER,
+    ebp.ebp_first_dense_forward: _UNKNOWN, ebp.ebp_ternary_first_dense_forward: _UNKNOWN,
+    ebp.ebp_real_first_dense_forward: _UNKNOWN,
+}
 
 
 # --- from a trained network ----------------------------------------------------------------------------------------
@@ -52,73 +136,124 @@ REFUSED = {dense.dense_forward: "weights are real numbers",
 def pack_network(net, params, running, shape, text=""):
     """The network as bits.
 
-    net: steps of binary products, each followed by max pooling (behind a convolution, if any), batch normalization
-    and, but for the last, sign or stochastic sign, which is sign at test time; dropout is nothing at test time.
-    params, running: float32. shape: (C, H, W) of a picture; text: a line for people.
+    net: steps, of preprocessing or one coding of pictures if there is any, then of products with weights of -1, 0 and
+    +1, each followed by max pooling (behind a convolution, if any), normalization or a constant factor (if any) and,
+    but for the last, sign, stochastic sign, which is sign at test time, or the rectifier; dropout is nothing at test
+    time. params, running: float32. shape: (C, H, W) of a picture; text: a line for people.
     Raises ValueError naming the step that has no form on bits or the array that does not fit or holds NaN or
     infinity, TypeError naming the array that is not float32.
     """
     maps, layers = tuple(shape), []
-    blocks = _blocks(net)
+    fronts, coding, blocks = _blocks(net)
+    fronts = tuple(_front(step, params, running) for step in fronts)
     for block in blocks:
-        geometry, weights = _product(block, params, maps, first=not layers)
-        norm = _arrays(block["norm"], params, running, [(geometry.units,)] * 4)
-        if norm[3].min() < 0:
-            raise ValueError(f"{block['norm'].name}.var: expected variances of at least 0, got {norm[3].min()}")
-        if block is blocks[-1]:
-            return PackedNetwork(tuple(layers), Output(geometry, weights, np.stack(norm)), text)
-        thresholds, flips = find_thresholds(geometry, *norm)
-        layers.append(Layer(geometry, weights, thresholds, bits.pack(np.where(flips, 1, -1))))
-        maps = geometry.units, *geometry.out
+        geometry, weights, bias = _product(block, params, running, maps, coding)
+        affine = _affine(block, params, running, bias, geometry.units)
+        if "sign" in block:
+            if coding is REALS:
+                raise ValueError(f"{block['sign'].name}: no form on bits, it is the sign of sums of real numbers")
+            thresholds, flips = find_thresholds(geometry, affine)
+            layers.append(BitLayer(geometry, weights, thresholds, bits.pack(np.where(flips, 1, -1))))
+        else:
+            layers.append(RealLayer(geometry, weights, affine))
+        maps, coding = (geometry.units, *geometry.out), BITS if "sign" in block else REALS
+    return PackedNetwork(tuple(layers[:-1]), layers[-1], text, fronts)
 
 
 def _blocks(net):
-    """[{kind: step}], a dict a layer. Raises ValueError for a step that has no form on bits, or not in its place."""
-    blocks, rows, last, allowed = [{}], False, "the start", ("flatten", "conv")
+    """(steps of preprocessing, Coding of the first product's inputs, [{kind: step}], a dict a layer).
+
+    Raises ValueError for a step that has no form on bits, or not in its place.
+    """
+    fronts, coding, blocks = [], PIXELS, [{}]
+    rows, last, allowed = False, "the start", ("front", "coding", "flatten", "conv")
     for step in net:
         if step.forward is dropout.dropout_forward:
             continue
         kind = KINDS.get(step.forward)
         if kind is None:
             raise ValueError(f"{step.name}: no form on bits, its {REFUSED.get(step.forward, 'operation is unknown')}")
+        if step.forward in CODINGS and "coding" in allowed:
+            kind, coding = "coding", CODINGS[step.forward]
         if kind not in allowed:
-            why = "; max is OR only on a product's integers" if kind == "pool" else ""
+            why = "; pooling belongs right behind a convolution" if kind == "pool" else ""
             raise ValueError(f"{step.name}: expected {' or '.join(allowed)} behind {last}, got {kind}{why}")
-        blocks[-1][kind] = step
+        if kind == "front":
+            fronts.append(step)
+            coding = REALS
+        elif kind != "coding":
+            blocks[-1][kind] = step
         rows = rows or kind == "flatten"
-        if kind == "sign":
+        if kind in ("sign", "relu"):
             blocks.append({})
         last = step.name
         allowed = FOLLOWERS.get(kind) or (("dense",) if rows else ("conv", "flatten"))
-    if "norm" not in blocks[-1] or "dense" not in blocks[-1]:
-        raise ValueError(f"net: expected a dense product and batch normalization at its end, got {last} there")
-    return blocks
+    if "dense" not in blocks[-1]:
+        raise ValueError(f"net: expected a dense product at its end, with or without normalization, got {last} there")
+    return fronts, coding, blocks
 
 
-def _product(block, params, maps, first):
-    """(Geometry, packed weights) of a block's product on maps (C, H, W)."""
+def _front(step, params, running):
+    kind = next(name for name, forward in FRONTS.items() if forward is step.forward)
+    arrays = _arrays(step, params, running, [shape for _, shape, _ in step.running])
+    try:
+        return Front(kind, (*arrays, *(np.array(setting, np.float32) for setting in step.settings)))
+    except ValueError as error:
+        raise ValueError(f"{step.name}: {error}") from None
+
+
+def _product(block, params, running, maps, coding):
+    """(Geometry, packed weights, bias or None) of a block's product on maps (C, H, W)."""
     step = block.get("conv") or block["dense"]
     shape = step.params[0].shape
+    channels = max(1, coding.leading) * maps[0]
     if "dense" in block:
         units, kernel, settings = shape[-1], maps[1:], (1, 0, 0.0)
-        expected = math.prod(maps), units
+        expected = channels * math.prod(kernel), units
     else:
         units, kernel, settings = shape[0], shape[2:], step.settings
-        expected = units, maps[0], *kernel
-    [w] = _arrays(step, params, {}, [expected])
+        expected = units, channels, *kernel
+    shapes = [expected if len(param.shape) > 1 else (units,) for param in step.params]
+    w, bias = WEIGHTS[step.forward](*_arrays(step, params, running, shapes + [shape for _, shape, _ in step.running]))
     stride, pad, pad_value = settings
     pool = block["pool"].settings if "pool" in block else (1, 1)
-    value = float(np.float32(pad_value)) * (256 if first else 1)
+    value = float(np.float32(pad_value)) * coding.unit
     try:
         if stride != 1:
             raise ValueError(f"stride: only 1 is supported, got {stride}")
         if pad and not value.is_integer():
-            raise ValueError(f"pad_value: expected an integer{' over 256' if first else ''}, got {pad_value}")
-        geometry = Geometry(first, maps, units, tuple(kernel), pad, int(value) if pad else 0, pool)
+            over = f" over {coding.unit}" if coding.unit > 1 else ""
+            raise ValueError(f"pad_value: expected an integer{over}, got {pad_value}")
+        geometry = Geometry(coding, maps, units, tuple(kernel), pad, int(value) if pad else 0, pool,
+                            2 if (w == 0).any() else 1)
     except ValueError as error:
         raise ValueError(f"{step.name}: {error}") from None
-    w = (w.T if "dense" in block else w).reshape(units, maps[0], *kernel).transpose(0, 2, 3, 1)     # M KH KW C
-    return geometry, bits.pack(w.reshape(units, -1, geometry.entries)).reshape(units, -1)
+    w = (w.T if "dense" in block else w).reshape(units, geometry.groups, maps[0], *kernel).transpose(0, 1, 3, 4, 2)
+    w = np.ascontiguousarray(w).reshape(units, -1, geometry.entries)                      # M, then G KH KW C
+    planes = [w, np.where(w > 0, np.float32(1), np.float32(-1))][:geometry.planes]        # 0 is +1 in one, -1 in two
+    return geometry, np.concatenate([bits.pack(plane).reshape(units, -1) for plane in planes]), bias
+
+
+def _affine(block, params, running, bias, units):
+    """(mean, scale, beta), float32 (3, M): (s - mean) · scale + beta is the float network's a in every bit."""
+    zero = np.zeros(units, np.float32)
+    if "norm" not in block:
+        factor = block["scale"].settings[0] if "scale" in block else 1
+        mean = zero if bias is None else -bias                # a + -0 is a, also where a is -0
+        return np.stack([mean, np.full(units, factor, np.float32), -zero]).astype(np.float32)
+    norm = block["norm"]
+    if bias is not None:
+        raise ValueError(f"{norm.name}: no form on bits behind a product with a bias, got normalization")
+    gamma, beta, mean, spread = _arrays(norm, params, running, [(units,)] * 4)
+    name = norm.running[1][0]
+    if spread.min() < 0:
+        said = "variances" if name == "var" else "reciprocal standard deviations"
+        raise ValueError(f"{norm.name}.{name}: expected {said} of at least 0, got {spread.min()}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = norm.predict(np.ones((1, units), np.float32), gamma, -zero, zero, spread)[0]      # (1 - 0) · scale + -0
+    if np.isnan(scale).any():
+        raise ValueError(f"{norm.name}: expected a scale, got infinity times 0 of gamma and {name}")
+    return np.stack([mean, scale, beta])
 
 
 def _arrays(step, params, running, shapes):
@@ -139,26 +274,35 @@ def _arrays(step, params, running, shapes):
     return arrays
 
 
-def normalize(geometry, s, norm):
-    """The float network's batch normalization of integers: s: (N, M) integers; norm: as in Output. (N, M) float32."""
-    return batchnorm_predict(s.astype(np.float32) / np.float32(geometry.scale), *norm)
+def scaled(geometry, sums):
+    """s of the float network, float32, from sums S over all planes: (N, M) integers, or float64 of real inputs."""
+    return (sums / geometry.scale).astype(np.float32)
 
 
-def find_thresholds(geometry, *norm):
+def normalize(s, affine):
+    """(s - mean) · scale + beta, as the float network computes it. s: float32 (..., M). Returns float32 (..., M)."""
+    mean, scale, beta = affine
+    return (s - mean) * scale + beta
+
+
+def find_thresholds(geometry, affine):
     """(t, flip) with sign(a) = +1 exactly where (S >= t) XOR flip, for each unit and every integer S it can have.
 
     Rounding keeps the order of numbers, so a, computed in floats, still rises or falls with S, and bisection finds
-    where its sign changes. It goes by the signs at both ends, not by gamma: a gamma of 0, or so small that nothing
-    changes between the ends, is a unit whose bit is always the same. norm: gamma, beta, mean, variance: float32 (M,).
+    where its sign changes. It goes by the signs at both ends, not by the scale's: a scale of 0, or so small that
+    nothing changes between the ends, is a unit whose bit is always the same. affine: float32 (3, M), as in a RealLayer.
     Returns t: int32 (M,), in [-bound, bound]; flip: bool (M,).
     """
+    def is_plus(sums):
+        return normalize(scaled(geometry, sums), affine) >= 0
+
     with np.errstate(over="ignore", invalid="ignore"):       # NaN, at one S if at any, compares as False: as in sign
         high = np.full(geometry.units, geometry.bound)
         low = -high - 1
-        flip = ~(normalize(geometry, high[None], norm)[0] >= 0)
+        flip = ~is_plus(high)
         while (high - low > 1).any():                        # the bit XOR flip is 1 from `high` on, not up to `low`
             middle = (low + high + 1) // 2
-            passes = (normalize(geometry, middle[None], norm)[0] >= 0) ^ flip
+            passes = is_plus(middle) ^ flip
             low, high = np.where(passes, low, middle), np.where(passes, middle, high)
     return high.astype(np.int32), flip
 
@@ -167,9 +311,11 @@ def find_thresholds(geometry, *norm):
 
 
 def predict(packed, images, rung=None):
-    """Logits, equal in every bit to those of the float network on `train.scale_pixels(images)`.
+    """Logits, equal in every bit to those of the float network on `train.scale_pixels(images)`; where there are real
+    activations or preprocessing, equal up to rounding.
 
-    images: (N, C, H, W) uint8; rung: the name of a rung of the ladder of products, None for the best.
+    images: (N, C, H, W) uint8; rung: the name of a rung of the ladder of products, None for the best. Products of real
+    numbers have only one.
     Returns (N, classes) float32. Raises TypeError or ValueError for images of another dtype or shape.
     """
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
@@ -178,15 +324,14 @@ def predict(packed, images, rung=None):
     if images.ndim != 4 or images.shape[1:] != packed.shape:
         raise ValueError(f"images: expected shape (N, {', '.join(map(str, packed.shape))}), got {images.shape}")
     rung = None if rung is None else ladder.rung(rung)
-    output, g = packed.output, packed.output.geometry
     logits = np.empty((len(images), packed.classes), np.float32)
     size = _images_at_once(packed)
     for start in range(0, len(images), size):
-        x = np.ascontiguousarray(images[start:start + size].transpose(0, 2, 3, 1))            # N H W C
+        x = _preprocessed(packed.fronts, images[start:start + size])
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))                                         # N H W C
         for layer in packed.layers:
-            x = _hidden(layer, x, rung)                                                           # N OH OW words
-        s = _matmul(g, output.weights, x, rung) - g.slack
-        logits[start:start + size] = normalize(g, s, output.norm)
+            x = _bits(layer, x, rung) if isinstance(layer, BitLayer) else np.maximum(_reals(layer, x, rung), 0)
+        logits[start:start + size] = _reals(packed.output, x, rung).reshape(-1, packed.classes)
     return logits
 
 
@@ -195,41 +340,79 @@ def predict_labels(packed, images, rung=None):
     return predict(packed, images, rung).argmax(axis=1)
 
 
+def _preprocessed(fronts, images):
+    """Pictures as they are, or float32 behind all preprocessing."""
+    x = scale_pixels(images) if fronts else images
+    for front in fronts:
+        x = FRONTS[front.kind](x, *(array if array.ndim else array.item() for array in front.arrays))[0]
+    return x
+
+
 def _images_at_once(packed):
     largest = 1
     for layer in (*packed.layers, packed.output):
         g = layer.geometry
-        patch = 8 * g.words * (8 if g.first else 1)                                           # bytes
-        largest = max(largest, math.prod(g.positions) * max(patch, 4 * g.units))
+        if g.coding is REALS:
+            patch, result = 4 * g.k, 8 * g.units * g.planes                                       # bytes
+        else:
+            patch, result = 8 * g.words * (1 if g.coding is BITS else 8), 4 * g.units * g.planes
+        largest = max(largest, math.prod(g.positions) * max(patch, result))
     return max(1, CHUNK_BYTES // largest)
 
 
-def _matmul(g, weights, x, rung):
-    """S + slack at every position, borders as they are in bits.
+def _sums(g, weights, x, rung):
+    """The sums S over all planes, at every position; of words without what they lack, see `packed_layers.offsets`.
 
-    x: (N, H, W, C) pixels or (N, H, W, words) bits. Returns int32 (N·OH·OW, M).
+    x: (N, H, W, C) pixels or real numbers, or (N, H, W, words) bits. Returns (N·OH·OW, M), int32, or float64 of real
+    numbers.
     """
     if g.dense:
         patches = x.reshape(len(x), -1)
     else:
         kh, kw = g.kernel
         patches = empty((len(x), *g.positions, kh, kw * x.shape[3]), x.dtype)
-        packed_conv.im2col(x.reshape(*x.shape[:2], -1), x.shape[3], g.pad, patches)
+        packed_conv.im2col(x.reshape(*x.shape[:2], -1), x.shape[3], g.pad, g.pad_value if g.coding is REALS else 0,
+                           patches)
         patches = patches.reshape(len(x) * math.prod(g.positions), -1)
-    if g.first:
-        return plane_matmul(bits.pack_planes(patches), weights, g.k, rung)
-    return (rung or ladder.xnor_matmul)(patches, weights, bits.BITS * g.words)
+    if g.coding is REALS:
+        sums = sign_accumulate(patches, weights, g.k)
+    elif g.coding.largest == 255:
+        sums = plane_matmul(bits.pack_planes(patches), weights, g.k, rung)
+    else:
+        if g.coding.leading:                                  # of eight planes, the most significant first
+            patches = bits.pack_planes(patches)[:, :7 - g.coding.leading:-1].reshape(len(patches), -1)
+        sums = (rung or ladder.xnor_matmul)(np.ascontiguousarray(patches), weights, bits.BITS * g.words)
+    return sums if g.planes == 1 else sums[:, :g.units] + sums[:, g.units:]
 
 
-def _hidden(layer, x, rung):
+def _bits(layer, x, rung):
     """From pixels or bits to the bits of the layer's maps: (N, OH, OW, words)."""
     g = layer.geometry
-    s = _matmul(g, layer.weights, x, rung)
+    sums = _sums(g, layer.weights, x, rung)
     u = empty((len(x), *g.positions, len(layer.flips)), np.uint64)
-    packed_conv.threshold(s, *layer.by_position, u.reshape(len(s), -1))
+    packed_conv.threshold(sums, *layer.by_position, u.reshape(len(sums), -1))
     if g.pool != (1, 1):
         pooled = empty((len(x), *g.out, len(layer.flips)), np.uint64)
         packed_conv.or_pool(u, *g.pool, pooled)
         u = pooled
     u ^= layer.flips
     return u
+
+
+def _reals(layer, x, rung):
+    """From pixels, bits or real numbers to the real numbers of the layer's maps: float32 (N, OH, OW, M)."""
+    g = layer.geometry
+    sums = _sums(g, layer.weights, x, rung).reshape(len(x), -1, g.units)                          # N P M
+    s = scaled(g, sums + layer.lacking).reshape(len(x), *g.positions, g.units)
+    if g.pool != (1, 1):
+        s = _max_pool(s, *g.pool, *g.out)
+    return normalize(s, layer.affine)
+
+
+def _max_pool(x, kernel, stride, oh, ow):
+    """The largest number of each window [POOL-1]; channels last, unlike `conv.max_pool_forward`."""
+    windows = (x[:, i:i + stride * oh:stride, j:j + stride * ow:stride] for i, j in np.ndindex(kernel, kernel))
+    out = next(windows).copy()
+    for entries in windows:
+        np.maximum(out, entries, out=out)
+    return out

@@ -32,7 +32,7 @@ class State:
     best_params: dict                 # at the epoch of least validation error, the later one of equals
     best_running: dict
     best_epoch: int = 0
-    history: tuple = field(default=())  # one dict an epoch: epoch, lr, loss, valid_error (percent), seconds, cpu_seconds
+    history: tuple = field(default=())  # epoch, lr, loss, valid_error (percent), seconds, cpu_seconds, an epoch
 
 
 def start(net, recipe, seed):
@@ -111,28 +111,23 @@ def _fast(examples):
     return training if compiled.COMPILED else None
 
 
-def _fitted(net, running, train_x):
-    """Running arrays before the first epoch: of what is fitted to training pictures."""
-    if not any(step.fit for step in net):
-        return running
-    return network.fit(net, running, scale_pixels(train_x[:FIT_IMAGES]))
-
-
-def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: None, first=0):
+def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: None, first=0,
+          fitted=lambda step, x: step.fit(x)):
     """Go on from `state` to the recipe's last epoch; a generator that yields the new state after each.
 
     Before each validation the statistics of batch normalization are taken anew, for the weights as they are then.
     A moving average would remember weights that are gone: one binary weight that flips moves the mean of its unit
     at once.
-    data: a `data.Dataset`; tick is called after each minibatch; first: epochs of the rounds before this one.
+    data: a `data.Dataset`; tick is called after each minibatch; first: epochs of the rounds before this one;
+    fitted: as in `network.fit`.
     A minibatch is always full: what remains of a shuffled epoch is left out, other pictures in each epoch. A training
     set smaller than a batch is one batch.
     From 10,000 pictures on the steps are those of `kernels.training`, which write the same bytes in about half the time
     (`bnn-ref bench train`); below, it is the equations as they are read that run, to be stepped through.
     Raises TrainingError where the loss is not finite, naming epoch and step.
     """
-    if state.epoch == first:
-        running = _fitted(net, state.running, data.train_x)
+    if state.epoch == first and any(step.fit for step in net):
+        running = network.fit(net, state.running, scale_pixels(data.train_x[:FIT_IMAGES]), fitted)
         state = replace(state, running=running, best_running=running)
     shapes = binary_shapes(net) if recipe.glorot_rates else {}
     kernels = _fast(len(data.train_x))

@@ -16,7 +16,7 @@ import pytest
 
 from bnn_ref import cli, data, files, plots, progress, recipe, runs
 from bnn_ref import train as training
-from bnn_ref.papers import PAPERS, measured
+from bnn_ref.papers import PAPERS, measured, published
 
 ROOT = Path(__file__).parent.parent
 FAST = ["train", "float", "--epochs", "3"]          # the quickest network
@@ -445,8 +445,30 @@ def test_papers_names_every_recipe_and_measurement(capsys):
         for key in module.RECIPES:
             assert f"  {' '.join(key)}: " in printed
     for row in measured.rows():
-        assert f"measured: {measured.summary(row)}" in printed
-        assert row["command"] in printed
+        (line,) = [line for line in printed.splitlines() if line.endswith(f"{row['date']}: {row['command']}")
+                   and f"measured here: {measured.system(row)} on {measured.trained_on(row)}: " in line]
+        assert measured.summary(row) in line
+
+
+def test_papers_keeps_published_and_measured_errors_apart(tmp_path, monkeypatch, capsys):
+    row = {"kind": "error", "paper": "bnn", "variant": "deterministic", "data": "mnist", "preset": "quick",
+           "net": "mlp", "form": "", "note": "", "command": "train", "seeds": [0], "test_errors": [0.9], "epochs": 3,
+           "minutes": 2.0, "cpu_minutes": None, "date": "2026-01-02", "versions": ""}
+    monkeypatch.setattr(measured, "FILE", tmp_path / "measured.json")
+    measured.FILE.write_text(json.dumps([row, {**row, "net": "convnet"}]))
+    assert cli.main(["papers"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "measured here" in line] == [
+        "  measured here: BNN deterministic on MNIST: 0.90 % (seed 0), published 0.96 %, -0.06 points; quick mlp, "
+        "3 epochs, 2.0 min; 2026-01-02: train",
+        "  measured here: BNN deterministic on MNIST: 0.90 % (seed 0); quick convnet, 3 epochs, 2.0 min; 2026-01-02: "
+        "train"]
+    said = [line.removeprefix("  published test error, percent: ") for line in lines if "  published" in line]
+    assert said[:3] == ["real: MNIST 1.30 ± 0.04, CIFAR-10 10.64, SVHN 2.44 (BinaryConnect, Table 2)",
+                        "stochastic: MNIST 1.18 ± 0.04, CIFAR-10 8.27, SVHN 2.15 (Table 2)",
+                        "deterministic: MNIST 1.29 ± 0.08, CIFAR-10 9.90, SVHN 2.30 (Table 2)"]
+    assert "zero-one, round 2: MNIST 1.36 (Table 1)" in said
+    assert len(said) == len({(one.paper, one.variant, one.form, one.source) for one in published.FIGURES})
 
 
 def test_recipes_of_every_data_set_build():
@@ -456,7 +478,7 @@ def test_recipes_of_every_data_set_build():
         assert {(name, "quick") for name in shapes} | {(name, "paper") for name in list(shapes)[1:]} == presets
         for (name, *_), chosen in module.RECIPES.items():
             for variant in module.VOCABULARIES:
-                assert recipe.build(chosen, shapes[name], 10, module.VOCABULARIES[weights])
+                assert recipe.build(chosen, shapes[name], 10, module.VOCABULARIES[variant])
 
 
 def test_help_and_version(capsys):
@@ -505,24 +527,3 @@ def test_progress_elsewhere_is_one_plain_line_an_epoch():
 @pytest.mark.parametrize(("seconds", "text"), [(9.4, "9s"), (125, "2m 05s"), (3725, "1h 02m")])
 def test_durations(seconds, text):
     assert progress.duration(seconds) == text
-
-
-# --- measured results ----------------------------------------------------------------------------------------------
-
-
-def test_a_row_of_results_comes_from_finished_runs(finished, tmp_path, monkeypatch, capsys):
-    assert cli.main([*FAST, "--seed", "1", "--out", "other"]) == 0
-    monkeypatch.setattr(measured, "FILE", tmp_path / "measured.json")
-    (tmp_path / "measured.json").write_text("[]")
-    measured.main([finished, "other"])
-    measured.main([finished, "other"])                                  # replaces the row, adds none
-    errors = [json.loads(Path(folder, "run.json").read_text())["test_error"] for folder in (finished, "other")]
-    (row,) = measured.rows("float")
-    assert measured.rows("bnn") == []
-    assert row["command"] == "bnn-ref train float --data digits --preset quick --net mlp"
-    assert (row["seeds"], row["test_errors"], row["epochs"]) == ([0, 1], pytest.approx(errors, abs=1e-4), 3)
-    assert f"mean {sum(errors) / 2:.2f} %" in measured.summary(row)
-    assert capsys.readouterr().out.endswith(measured.table() + "\n")
-    assert cli.main(["train", "float", "--epochs", "2", "--out", "short"]) == 0
-    with pytest.raises(runs.RunError, match="differ in the seed alone"):
-        measured.row_of([finished, Path("short")])

@@ -55,7 +55,7 @@ def test_the_file_says_what_it_came_from(finished, capsys):
     printed(capsys, "pack", finished, "--out", "net.bnn")
     settings = json.loads((finished / "run.json").read_text())["settings"]
     said = json.loads(packed.load_packed("net.bnn").text)
-    assert said == {key: settings[key] for key in ("paper", "data", "preset", "net", "seed")}
+    assert said == {key: settings[key] for key in ("paper", "variant", "data", "preset", "net", "seed")}
 
 
 def test_packing_twice_gives_the_same_bytes(finished, capsys):
@@ -72,13 +72,57 @@ def test_rungs_that_cannot_run(finished, capsys):
             assert rung.missing() in refused(capsys, "evaluate", finished, "--rung", rung.name)
 
 
-def test_networks_without_a_form_on_bits(tmp_path_factory, capsys):
-    for paper in ("float", "binaryconnect"):
-        folder = tmp_path_factory.mktemp(paper) / "run"
-        assert cli.main(["train", paper, "--epochs", "1", "--out", str(folder)]) == 0
-        capsys.readouterr()
-        assert "no form on bits" in refused(capsys, "pack", folder, "--out", "net.bnn")
-        assert "no form on bits" in refused(capsys, "evaluate", folder, "--rung", "identity")
+@pytest.fixture(scope="module", params=[("float", "real", None), ("ebp", "real", None),
+                                        ("ebp", "binary", "deterministic"), ("binaryconnect", "stochastic", "binary"),
+                                        ("few_multiplications", "ternary", "deterministic")], ids=lambda run: run[0])
+def other(request, tmp_path_factory):
+    """(finished run whose own form does not pack, the form that does)."""
+    paper, variant, form = request.param
+    folder = tmp_path_factory.mktemp(paper) / "run"
+    assert cli.main(["train", paper, "--variant", variant, "--epochs", "1", "--out", str(folder)]) == 0
+    return folder, form
+
+
+def test_what_has_no_form_on_bits_says_which_has(other, capsys):
+    folder, form = other
+    for command in (("pack", folder, "--out", "net.bnn"), ("evaluate", folder, "--rung", "identity")):
+        said = refused(capsys, *command)
+        assert "no form on bits" in said
+        assert ("on bits with --form" in said) == (form is not None)
+        assert form is None or said.endswith(f"; on bits with --form {form}\n")
+
+
+def test_another_form_on_bits_errs_where_it_errs_in_floats(other, capsys):
+    folder, form = other
+    if form is None:
+        return
+    in_floats = printed(capsys, "evaluate", folder, "--form", form)
+    shown = printed(capsys, "pack", folder, "--out", "net.bnn", "--form", form)
+    assert f"net.bnn: {Path('net.bnn').stat().st_size:,} bytes" in shown
+    assert json.loads(packed.load_packed("net.bnn").text)["form"] == form
+    for command in (("evaluate", "net.bnn"), ("evaluate", "net.bnn", "--rung", "loops"),
+                    ("evaluate", folder, "--rung", "tiles", "--form", form)):
+        assert printed(capsys, *command) == in_floats.replace(f"with {form} ", "")
+
+
+def test_forms_that_cannot_be_packed(other, capsys):
+    folder, form = other
+    assert "has" in refused(capsys, "pack", folder, "--out", "net.bnn", "--form", "magic")
+    if form is not None:
+        assert "give one of them" in refused(capsys, "pack", folder, "--out", "net.bnn", "--form", "sampled")
+        assert "give one of them" in refused(capsys, "evaluate", folder, "--rung", "loops", "--form", "sampled")
+    elif folder.parent.name.startswith("ebp"):
+        said = refused(capsys, "pack", folder, "--out", "net.bnn", "--form", "deterministic")
+        assert said.endswith("fc1: no form on bits, its weights are real numbers\n")
+
+
+def test_bitwise_networks_pack_as_they_are(tmp_path_factory, capsys):
+    folder = tmp_path_factory.mktemp("bitwise") / "run"
+    printed(capsys, "train", "bitwise", "--variant", "two-bit", "--epochs", "1", "--out", folder)
+    in_floats = printed(capsys, "evaluate", folder)
+    printed(capsys, "pack", folder, "--out", "net.bnn")
+    assert printed(capsys, "evaluate", "net.bnn") == in_floats
+    assert printed(capsys, "evaluate", folder, "--rung", "lanes") == in_floats
 
 
 def test_mistakes_end_in_one_line(finished, capsys):

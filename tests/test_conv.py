@@ -1,5 +1,7 @@
 """Convolution, its patches, max pooling: images that are not square, ragged strides, overlapping windows."""
 
+import tracemalloc
+
 import naive
 import numpy as np
 import pytest
@@ -155,7 +157,7 @@ def test_convolution_doors(forward, backward, arguments):
                 forward(*(good | {name: bad}).values(), 1, 0, 0.0)
     _, cache = forward(*good.values(), 1, 0, 0.0)
     for error, bad in spoiled(sample(rng, (2, 4, 3, 3)), axes=range(4)):
-        with pytest.raises(error, match=expected("ds", r"shape \((N=2, M, OH, OW|2, 4, 3, 3)\)", "cols")):
+        with pytest.raises(error, match=expected("ds", r"shape \((N=2, M, OH, OW|2, 4, 3, 3)\)", "x")):
             backward(bad, cache)
 
 
@@ -202,3 +204,38 @@ def test_pooling_and_flatten_doors():
             conv.flatten_backward(bad, flat_cache)
     with pytest.raises(ValueError, match=r"^dout: expected shape \(2, 60\), got \(4, 30\)$"):
         conv.flatten_backward(np.zeros((4, 30)), flat_cache)
+
+
+@pytest.mark.parametrize("images_at_once", [1, 2, 3, 4, 5])
+def test_in_slices_as_at_once(images_at_once, monkeypatch):
+    rng = np.random.default_rng(8)
+    x, w = sample(rng, (5, 3, 6, 5)), sample(rng, (4, 3, 3, 2))
+    s, cache = conv.conv_forward(x, w, 2, 1, -1.0)
+    ds = rng.standard_normal(s.shape)
+    dx, dw = conv.conv_backward(ds, cache)
+    patches = conv.im2col(x[:1], (3, 2), 2, 1, -1.0).nbytes
+    monkeypatch.setattr(conv, "COLUMNS_BYTES", images_at_once * patches + patches // 2)
+    seen = []
+    im2col = conv.im2col
+    monkeypatch.setattr(conv, "im2col", lambda x, *rest: seen.append(len(x)) or im2col(x, *rest))
+    sliced, cache = conv.conv_forward(x, w, 2, 1, -1.0)
+    sliced_dx, sliced_dw = conv.conv_backward(ds, cache)
+    whole, rest = divmod(5, images_at_once)
+    assert seen == ([images_at_once] * whole + [rest] * (rest > 0)) * 2
+    np.testing.assert_allclose(sliced, s, rtol=1e-12)
+    np.testing.assert_allclose(sliced_dx, dx, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(sliced_dw, dw, rtol=1e-12, atol=1e-12)
+
+
+def test_patches_of_many_images_do_not_fill_the_memory(monkeypatch):
+    """300 images of 64 kB of patches each, 1 MB of them at a time: the peak is far below the 19 MB of all."""
+    x, w = np.ones((300, 4, 21, 21), np.float32), np.ones((2, 4, 3, 3), np.float32)
+    monkeypatch.setattr(conv, "COLUMNS_BYTES", 1 << 20)
+    tracemalloc.start()
+    try:
+        s, cache = conv.conv_forward(x, w)
+        conv.conv_backward(s, cache)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8e6

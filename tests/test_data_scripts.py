@@ -275,8 +275,9 @@ def test_verify(tmp_path):
     path = tmp_path / "data.bin"
     path.write_bytes(CONTENT)
     script.verify(path, len(CONTENT), SHA256)
-    with pytest.raises(DataError, match=f"{path}: has 300000 bytes, expected 300001; get the official file"):
-        script.verify(path, len(CONTENT) + 1, SHA256)
+    for size in (299_999, 300_001):
+        with pytest.raises(DataError, match=f"{path}: has 300000 bytes, expected {size}; get the official file"):
+            script.verify(path, size, SHA256)
     path.write_bytes(bytes(len(CONTENT)))
     other = hashlib.sha256(bytes(len(CONTENT))).hexdigest()
     with pytest.raises(DataError, match=f"{path}: has the sha256 {other}, expected {SHA256}; get the official file"):
@@ -591,9 +592,10 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(official, tmp_path, capsys, 
     assert os.listdir(tmp_path / "out") == []
 
 
-def test_unknown_options_exit_with_2(capsys):
+@pytest.mark.parametrize("option", ["--form", "--fro"])
+def test_unknown_options_exit_with_2(option, capsys):
     with pytest.raises(SystemExit) as caught:
-        mnist.main(["--form", "x"])
+        mnist.main([option, "x"])
     assert caught.value.code == 2 and "mnist.py: error: " in capsys.readouterr().err
 
 

@@ -8,6 +8,7 @@ import pickle
 import struct
 import sys
 import tarfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -299,14 +300,20 @@ def test_archives_with_odd_members_are_refused(case, official, tmp_path, capsys)
     assert os.listdir(tmp_path) == [BIN.archive]
 
 
+def garbage_in_a_batch(raw):
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(raw[:30_000]) + packer.flush(zlib.Z_FULL_FLUSH) + b"\xff" * 99
+
+
 @pytest.mark.parametrize("damage, words", [
+    (garbage_in_a_batch, "cannot be read to its end (Error -3 while decompressing data: invalid block type)"),
     (lambda raw: gzip.compress(raw)[:-30], "cannot be read to its end"),
     (lambda raw: gzip.compress(raw[: len(raw) // 2 // 512 * 512 + 100]), "cannot be read to its end"),
     (lambda raw: gzip.compress(raw)[:2000] + bytes(99) + gzip.compress(raw)[2099:], "; get the "),
     (lambda raw: b"no gzip at all", "cannot be read to its end"),
     (lambda raw: gzip.compress(b"no tar at all" * 100), "cannot be read to its end"),
     (lambda raw: gzip.compress(bytes(10240)), "lacks data_batch_1.bin, data_batch_2.bin"),
-], ids=["cut gzip", "cut tar", "damaged", "text", "gzip of text", "empty tar"])
+], ids=["garbage", "cut gzip", "cut tar", "damaged", "text", "gzip of text", "empty tar"])
 def test_damaged_archives_are_refused(damage, words, official, tmp_path, capsys):
     content = official(BIN, damage(gzip.decompress(tar(members(BIN)))))
     (tmp_path / BIN.archive).write_bytes(content)

@@ -338,7 +338,7 @@ def test_memory_holds_the_pictures_once(tmp_path, monkeypatch):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert size < peak < 1.25 * size
+    assert size < peak < 1.5 * size  # a second copy of the extra part alone were 1.9
     assert len(load("svhn", tmp_path).train_y) == 1600 - 50
 
 

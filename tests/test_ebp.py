@@ -50,6 +50,14 @@ def test_special_functions_at_known_points(z, density, probability, log_probabil
         np.testing.assert_allclose(function(np.array([z])), [value], rtol=1e-12, atol=1e-300)
 
 
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 5e-14), (np.float32, 5e-7)])
+def test_the_ratio_of_mills_to_the_last_digits(dtype, tolerance):
+    """Where the naive one has them too."""
+    x = np.concatenate([np.linspace(0, 5, 101), np.geomspace(20, 1e4, 50)]).astype(dtype)
+    np.testing.assert_allclose(gaussian.mills_ratio(x), [1 / naive_ebp.phi_over_cdf(-one) for one in x.tolist()],
+                               rtol=tolerance)
+
+
 def test_the_ratio_of_mills_at_both_ends():
     np.testing.assert_allclose(gaussian.mills_ratio(np.array([0.0, 1e8])), [math.sqrt(math.pi / 2), 1e-8], rtol=1e-13)
     assert len(gaussian.COEFFICIENTS[np.dtype(np.float32)]) < 16 < len(gaussian.COEFFICIENTS[np.dtype(np.float64)])

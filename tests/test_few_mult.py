@@ -271,7 +271,7 @@ def test_a_unit_at_rest_adds_nothing_to_the_weight_gradient(kind):
     np.testing.assert_array_equal(dx, [[5, 5]])
 
 
-@pytest.mark.parametrize("limits", [(), (-2, 0)], ids=str)
+@pytest.mark.parametrize("limits", [(), (-2, -1)], ids=str)
 @pytest.mark.parametrize("kind", DENSE)
 def test_backwards_are_the_derivatives_of_the_surrogates(kind, limits):
     rng = np.random.default_rng(7)
@@ -285,7 +285,7 @@ def test_backwards_are_the_derivatives_of_the_surrogates(kind, limits):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("limits", [(), (-2, 0)], ids=str)
+@pytest.mark.parametrize("limits", [(), (-2, -1)], ids=str)
 @pytest.mark.parametrize("kind", DENSE)
 def test_surrogates_keep_the_draws_of_their_point(kind, limits, dtype):
     """Away from the point: the drawn weights times x, and the rounded x0 times the way that w has gone."""
@@ -369,5 +369,5 @@ def test_convolution_doors(kind):
                 forward(*(good | {name: bad}).values(), 1, 0, 0.0)
     _, cache = forward(*good.values(), 1, 0, 0.0)
     for error, bad in spoiled(sample(rng, (2, 4, 3, 3)), axes=range(4)):
-        with pytest.raises(error, match=expected("ds", r"shape \((N=2, M, OH, OW|2, 4, 3, 3)\)", "cols")):
+        with pytest.raises(error, match=expected("ds", r"shape \((N=2, M, OH, OW|2, 4, 3, 3)\)")):
             backward(bad, cache)

@@ -8,8 +8,8 @@ import pytest
 from bnn_ref import conv, data, network, packed, recipe, steps, train
 from bnn_ref.batchnorm import batchnorm_predict
 from bnn_ref.kernels import LADDER, bits, packed_conv
-from bnn_ref.packed_layers import Geometry
-from bnn_ref.papers import binaryconnect, bnn
+from bnn_ref.packed_layers import BITS, PIXELS, UNIT_PIXELS, Geometry
+from bnn_ref.papers import bnn
 
 VOCABULARY = bnn.VOCABULARIES["deterministic"]
 
@@ -165,14 +165,20 @@ def all_bits(g, *norm):
         return (batchnorm_predict(s, *arrays)[:, 0] >= 0).tolist()
 
 
+def affine(gamma, beta, mean, var):
+    """(mean, scale, beta) of (s - mean) · scale + beta, as `batchnorm_predict` has it."""
+    with np.errstate(over="ignore"):
+        return np.stack([mean, gamma / np.sqrt(var + 1e-4), beta])
+
+
 @pytest.mark.parametrize("first", [False, True])
 def test_thresholds_against_every_integer(first):
-    g = Geometry(first, (1, 1, 1) if first else (5, 1, 1), 1, (1, 1))
+    g = Geometry(PIXELS if first else BITS, (1, 1, 1) if first else (5, 1, 1), 1, (1, 1))
     means = [100 / 256, 99 / 256, 1.0, -3.0, 0.3 / 256] if first else [0, 1, -5, 5, 2.5, 4.9999995, 6, -6, 1e30]
     cases = [(gamma, beta, mean, var) for gamma in (1, -1, 0, -0.0, 0.37, -2e-3, 1e-38, -1e-38, 1e-45, 3e38, -3e38)
              for beta in (0, -0.0, 1, -1, 0.1) for mean in means for var in (0, 2)]
     g = replace(g, units=len(cases))
-    thresholds, flips = packed.find_thresholds(g, *np.array(cases, np.float32).T)
+    thresholds, flips = packed.find_thresholds(g, affine(*np.array(cases, np.float32).T))
     assert thresholds.dtype == np.int32 and flips.dtype == bool
     for case, threshold, flip in zip(cases, thresholds.tolist(), flips.tolist()):
         comp = [(s >= threshold) ^ flip for s in range(-g.bound, g.bound + 1)]
@@ -181,8 +187,8 @@ def test_thresholds_against_every_integer(first):
 
 @pytest.mark.parametrize("gamma, ref_bits", [(1, [0, 1, 1]), (-1, [1, 1, 0]), (0, [1, 1, 1])])
 def test_the_threshold_itself_is_plus_one_for_every_gamma(gamma, ref_bits):
-    g = Geometry(False, (9, 1, 1), 1, (1, 1))
-    [threshold], [flip] = packed.find_thresholds(g, *np.array([[gamma], [0], [3], [1]], np.float32))
+    g = Geometry(BITS, (9, 1, 1), 1, (1, 1))
+    [threshold], [flip] = packed.find_thresholds(g, affine(*np.array([[gamma], [0], [3], [1]], np.float32)))
     assert [int((s >= threshold) ^ flip) for s in (2, 3, 4)] == ref_bits
 
 
@@ -258,11 +264,11 @@ def test_an_unknown_rung_is_refused(small):
 def test_describe(small):
     assert repr(small[0]).splitlines() == [
         "a test on bits: pictures 3×7×6, 5 classes",
-        "  conv 3×3  3 -> 9  pad 1 with 0  max pool 2 every 2               116 bytes",
-        "  conv 3×3  9 -> 70  pad 1 with 0                                5,336 bytes",
-        "  dense 630 -> 11                                                1,636 bytes",
-        "  dense 11 -> 5                                                    120 bytes",
-        "  7,208 bytes, 1/7.4 of float32"]
+        "  conv 3×3  3 -> 9  of pixels  pad 1 with 0  max pool 2 every 2           116 bytes",
+        "  conv 3×3  9 -> 70  pad 1 with 0                                       5,336 bytes",
+        "  dense 630 -> 11                                                       1,636 bytes",
+        "  dense 11 -> 5                                                           100 bytes",
+        "  7,188 bytes, 1/7.2 of its weights as float32"]
     assert packed.describe(small[0]) == repr(small[0])
     assert small[0].shape == (3, 7, 6) and small[0].classes == 5
 
@@ -275,14 +281,14 @@ def both(loop):
 
 
 @pytest.mark.parametrize("mode", ["compiled", "python"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint64])
+@pytest.mark.parametrize("dtype, fill", [(np.uint8, 0), (np.uint64, 0), (np.float32, -1)])
 @pytest.mark.parametrize("kernel, pad, length", [((3, 3), 1, 2), ((2, 3), 0, 1), ((5, 4), 3, 3), ((4, 5), 0, 1)])
-def test_patches(mode, dtype, kernel, pad, length):
-    x = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, (2, 4, 5, length), dtype, endpoint=True)
+def test_patches(mode, dtype, fill, kernel, pad, length):
+    x = np.random.default_rng(1).integers(0, 1 << 63, (2, 4, 5, length)).astype(dtype)
     oh, ow = 4 + 2 * pad - kernel[0] + 1, 5 + 2 * pad - kernel[1] + 1
     out = np.full((2, oh, ow, kernel[0], kernel[1] * length), 99, dtype)
-    both(packed_conv.im2col)[mode](x.reshape(2, 4, -1), length, pad, out)
-    ref = conv.im2col(x.transpose(0, 3, 1, 2), kernel, 1, pad, 0).reshape(2, length, -1, oh * ow)      # N C KK P
+    both(packed_conv.im2col)[mode](x.reshape(2, 4, -1), length, pad, fill, out)
+    ref = conv.im2col(x.transpose(0, 3, 1, 2), kernel, 1, pad, fill).reshape(2, length, -1, oh * ow)      # N C KK P
     np.testing.assert_array_equal(out.reshape(2, oh * ow, -1, length), ref.transpose(0, 3, 2, 1))
 
 
@@ -322,7 +328,6 @@ MLP, CONV = build("6FC-7FC", (1, 4, 4)), build("6C3-MP2-7FC", (1, 4, 4))
 
 
 @pytest.mark.parametrize("net, message", [
-    (exchanged(MLP, "act1", steps.relu_step("act1")), "act1: no form on bits, its activations are real numbers"),
     (exchanged(MLP, "fc1", steps.dense_step("fc1", 16, 6)), "fc1: no form on bits, its weights are real numbers"),
     (exchanged(MLP, "fc1", steps.stochastic_binary_dense_step("fc1", 16, 6)),
      "fc1: no form on bits, its weights are real numbers at test time"),
@@ -333,18 +338,17 @@ MLP, CONV = build("6FC-7FC", (1, 4, 4)), build("6C3-MP2-7FC", (1, 4, 4))
     (exchanged(MLP, "act1", replace(steps.sign_step("act1"), forward=print)),
      "act1: no form on bits, its operation is unknown"),
     ([*CONV[:1], *CONV[2:3], *CONV[1:2], *CONV[3:]],
-     "pool1: expected sign behind bn1, got pool; max is OR only on a product's integers"),
+     "pool1: expected sign or relu behind bn1, got pool; pooling belongs right behind a convolution"),
     ([*CONV[:1], *CONV[2:4], *CONV[1:2], *CONV[4:]],
-     "pool1: expected conv or flatten behind act1, got pool; max is OR only on a product's integers"),
-    (without(MLP, "bn1"), "act1: expected norm behind fc1, got sign"),
-    (without(MLP, "act1"), "fc2: expected sign behind bn1, got dense"),
-    (without(MLP, "flat"), "fc1: expected flatten or conv behind the start, got dense"),
+     "pool1: expected conv or flatten behind act1, got pool; pooling belongs right behind a convolution"),
+    (without(MLP, "act1"), "fc2: expected sign or relu behind bn1, got dense"),
+    (without(without(MLP, "bn1"), "act1"), "fc2: expected norm or scale or sign or relu behind fc1, got dense"),
+    (without(MLP, "flat"), "fc1: expected front or coding or flatten or conv behind the start, got dense"),
     (without(CONV, "flat"), "fc2: expected conv or flatten behind act1, got dense"),
     ([*MLP[:4], CONV[0]], "conv1: expected dense behind act1, got conv"),
-    (MLP[:-1], "net: expected a dense product and batch normalization at its end, got fc3 there"),
-    (MLP[:4], "net: expected a dense product and batch normalization at its end, got act1 there"),
-    (CONV[:3], "net: expected a dense product and batch normalization at its end, got bn1 there"),
-    ([], "net: expected a dense product and batch normalization at its end, got the start there"),
+    (MLP[:4], "net: expected a dense product at its end, with or without normalization, got act1 there"),
+    (CONV[:3], "net: expected a dense product at its end, with or without normalization, got bn1 there"),
+    ([], "net: expected a dense product at its end, with or without normalization, got the start there"),
     (exchanged(CONV, "conv1", replace(CONV[0], settings=(2, 1, -1.0))), "conv1: stride: only 1 is supported, got 2"),
     (exchanged(CONV, "conv1", replace(CONV[0], settings=(1, 1, 0.3))),
      "conv1: pad_value: expected an integer over 256, got 0.3"),
@@ -406,19 +410,22 @@ def test_negative_variances_are_refused():
         packed.pack_network(MLP, params, running, (1, 4, 4))
 
 
-@pytest.mark.parametrize("vocabulary", binaryconnect.VOCABULARIES.values(), ids=binaryconnect.VOCABULARIES)
-def test_binaryconnect_is_refused(vocabulary):
-    net = recipe.build(recipe.Recipe("6FC", 1, 1, (1, 1)), (1, 2, 2), 3, vocabulary)
-    with pytest.raises(ValueError, match="no form on bits"):
-        packed.pack_network(net, *network.init(net, np.random.default_rng(0)), (1, 2, 2))
-
-
 @pytest.mark.parametrize("numbers", [
     {"maps": (0, 4, 4)}, {"units": 0}, {"kernel": (0, 3)}, {"pool": (0, 1)}, {"pool": (2, 0)}, {"pad": -1}, {"pad": 3},
     {"pad_value": 1}, {"kernel": (5, 3)}, {"pool": (3, 1)}, {"maps": (1 << 21, 4, 4)}, {"pad": 1, "pad_value": 1 << 23},
+    {"planes": 0}, {"planes": 3}, {"coding": PIXELS, "maps": (7311, 4, 4)},
+    {"coding": UNIT_PIXELS, "maps": (3656, 4, 4)},                # 510 · 9 · 3656 > 2²⁴
 ], ids=str)
 def test_numbers_that_make_no_layer_are_refused(numbers):
-    good = {"first": False, "maps": (2, 4, 4), "units": 3, "kernel": (3, 3)}
+    good = {"coding": BITS, "maps": (2, 4, 4), "units": 3, "kernel": (3, 3)}
     assert Geometry(**good).positions == (2, 2)
-    with pytest.raises(ValueError, match=r"^(sizes|pad|pad_value|kernel|sums of \d+ inputs)\b.*"):
+    with pytest.raises(ValueError, match=r"^(sizes|pad|pad_value|kernel|planes|sums of \d+ inputs)\b.*"):
         Geometry(**good | numbers)
+
+
+@pytest.mark.parametrize("numbers", [
+    {"maps": (7310, 4, 4), "coding": PIXELS}, {"maps": (3655, 4, 4), "coding": UNIT_PIXELS},
+    {"maps": (7310, 4, 4), "coding": PIXELS, "planes": 2},
+], ids=str)
+def test_numbers_that_just_make_a_layer(numbers):
+    assert Geometry(**{"units": 3, "kernel": (3, 3)} | numbers).bound <= numbers.get("planes", 1) << 24

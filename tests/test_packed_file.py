@@ -11,12 +11,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from bnn_ref import files, network, packed, recipe, steps
+from bnn_ref import files, inputs, network, packed, recipe, steps, train
 from bnn_ref.packed import PackedError, load_packed, save_packed
-from bnn_ref.papers import bnn
+from bnn_ref.papers import bnn, few_multiplications
 
 SHAPE = (2, 4, 3)
-HEADER = 256                                 # of the small network: 80, four records of 32, the text, up to 64·n
+HEADER = 256                                 # of the small network: 80, four records of 36, the text, up to 64·n
 TEXT = "bnn · a test"
 
 
@@ -98,7 +98,7 @@ def test_a_network_without_hidden_layers(tmp_path):
 def test_arrays_are_read_only_views_of_the_mapped_file(tmp_path, good, load):
     network_on_bits = load(good)
     arrays = [array for layer in network_on_bits.layers for array in (layer.weights, layer.thresholds, layer.flips)]
-    for array in (*arrays, network_on_bits.output.weights, network_on_bits.output.norm):
+    for array in (*arrays, network_on_bits.output.weights, network_on_bits.output.affine):
         assert not array.flags.writeable and array.ctypes.data % 64 == 0
         while isinstance(array, np.ndarray):
             array = array.base
@@ -108,19 +108,19 @@ def test_arrays_are_read_only_views_of_the_mapped_file(tmp_path, good, load):
 def test_the_bytes_are_where_the_format_says(small, good):
     """The module's docstring, read by hand."""
     assert good[:8] == b"\x89BNN\r\n\x1a\n"
-    assert struct.unpack("<IIQ", good[8:24]) == (1, HEADER, len(good))
+    assert struct.unpack("<IIQ", good[8:24]) == (2, HEADER, len(good))
     assert good[24:56] == hashlib.sha256(good[:24] + good[56:]).digest()
-    assert struct.unpack("<6I", good[56:80]) == (*SHAPE, 4, len(TEXT.encode()), 0)
-    records = [struct.unpack("<4Ii3I", good[at:at + 32]) for at in range(80, 208, 32)]
-    assert records == [(3, 3, 3, 1, 0, 2, 2, 0), (5, 3, 3, 1, 0, 1, 1, 0), (70, 2, 1, 0, 0, 1, 1, 0),
-                       (4, 1, 1, 0, 0, 1, 1, 0)]
-    assert good[208:HEADER].rstrip(b"\0").decode() == TEXT
+    assert struct.unpack("<6I", good[56:80]) == (*SHAPE, 4, 0, len(TEXT.encode()))
+    records = [struct.unpack("<4Ii4I", good[at:at + 36]) for at in range(80, 224, 36)]
+    assert records == [(3, 3, 3, 1, 0, 2, 2, 1, 1), (5, 3, 3, 1, 0, 1, 1, 0, 1), (70, 2, 1, 0, 0, 1, 1, 0, 1),
+                       (4, 1, 1, 0, 0, 1, 1, 0, 1)]
+    assert good[224:HEADER].rstrip(b"\0").decode() == TEXT
     at = HEADER
     (one, two, three), last = small.layers, small.output
     for array, size in ((one.weights, 3 * 8), (one.thresholds, 3 * 4), (one.flips, 8),             # 18 pixels: a word
                         (two.weights, 5 * 9 * 8), (two.thresholds, 5 * 4), (two.flips, 8),         # 9 taps: 9 words
                         (three.weights, 70 * 2 * 8), (three.thresholds, 70 * 4), (three.flips, 2 * 8),
-                        (last.weights, 4 * 2 * 8), (last.norm, 4 * 4 * 4)):
+                        (last.weights, 4 * 2 * 8), (last.affine, 3 * 4 * 4)):
         assert good[at:at + size] == array.astype(array.dtype.newbyteorder("<")).tobytes()
         padded = -(-size // 64) * 64
         assert not any(good[at + size:at + padded])
@@ -183,7 +183,9 @@ def test_errors_of_the_system_pass(tmp_path):
 
 
 @pytest.mark.parametrize("version, message", [
-    (3, "from a newer version: version 3, this is bnn_ref with version 1: upgrade"), (0, "damaged: version 0")])
+    (3, "from a newer version: version 3, this is bnn_ref with version 2: upgrade"),
+    (1, "from an older version: version 1, this is bnn_ref with version 2: pack the run again"),
+    (0, "damaged: version 0")])
 def test_other_versions(load, good, version, message):
     with pytest.raises(PackedError, match=f": {message}$"):
         load(sealed(good[:8] + struct.pack("<I", version) + good[12:]))
@@ -230,30 +232,39 @@ def changed(good, at, code, value):
 
 
 @pytest.mark.parametrize("at, code, value, message", [
-    (12, "<I", 192, "header: 4 layers and 13 bytes of text in 192 bytes"),
+    (12, "<I", 192, "header: 4 layers, 0 preprocessings and 13 bytes of text in 192 bytes"),
     (56, "<I", 0, "layer 1: sizes: expected at least 1, got "),
     (56, "<I", 2**32 - 1, "layer 1: sums of 38654705655 inputs reach "),
     (60, "<I", 9, "layer 3: weights|layer 4: "),
     (68, "<I", 0, "header: 0 layers"),
     (68, "<I", 2**32 - 1, "header: 4294967295 layers"),
-    (72, "<I", 1001, "header: 4 layers and 1001 bytes of text"),
-    (72, "<I", 14, "text: not one printable line"),
-    (72, "<I", 12, "bytes 220 to 255: expected 0"),
-    (76, "<I", 1, "header: "),
+    (72, "<I", 2**32 - 1, "header: 4 layers, 4294967295 preprocessings"),
+    (72, "<I", 4, "preprocessing 1: kind: expected one below 4, got 1852730990|text"),
+    (76, "<I", 1001, "header: 4 layers, 0 preprocessings and 1001 bytes of text"),
+    (76, "<I", 14, "text: not one printable line"),
+    (76, "<I", 12, "bytes 236 to 255: expected 0"),
     (80, "<I", 0, "layer 1: sizes"),
-    (80, "<I", 2**32 - 1, "layer 1: weights: .4294967295, 1. take the bytes up to 34359738616, beyond the "),
+    (80, "<I", 1 << 20, "layer 1: weights: .1048576, 1. take the bytes up to 8388864, beyond the "),
+    (80, "<I", 2**32 - 1, "layer 2: sums of 38654705655 inputs reach 38654705655"),
     (84, "<I", 2**31, "layer 1: kernel: .2147483648, 3. and pooling .2, 2. do not fit"),
     (92, "<I", 3, "layer 1: pad: expected less than the kernel"),
     (96, "<i", -2**31, "layer 1: sums of 18 inputs reach 38654705664"),
     (100, "<I", 5, "layer 1: kernel: .3, 3. and pooling .5, 2. do not fit"),
     (104, "<I", 0, "layer 1: sizes"),
-    (108, "<I", 7, "layer 1: record: expected 0 at its end, got 7"),
-    (148, "<I", 0, "layer 3: pad_value|layer 3: sizes"),
-    (176, "<I", 9, "layer 4: weights: .9, 2. take the bytes up to [0-9]+, beyond the "),
-    (192, "<i", 1, "layer 4: pad_value: expected 0 without a border, got 1"),
-    (80 + 2 * 32 + 8, "<I", 2, "layer 3: kernel"),
-    (208, "<B", 0xFF, "'utf-8' codec can't decode"),
-    (208, "<B", 0x1B, "text: not one printable line"),
+    (108, "<I", 7, r"layer 1: coding: expected one of \[1, 2, 3, 4, 5\], got 7"),
+    (108, "<I", 0, r"layer 1: coding: expected one of \[1, 2, 3, 4, 5\], got 0"),
+    (108, "<I", 6, r"layer 1: coding: expected one of \[1, 2, 3, 4, 5\], got 6"),
+    (108, "<I", 2**32 - 1, "layer 1: coding: "),
+    (112, "<I", 0, "layer 1: planes: expected 1 or 2, got 0"),
+    (112, "<I", 3, "layer 1: planes: expected 1 or 2, got 3"),
+    (144, "<I", 1, r"layer 2: coding: expected one of \[0, 6\], got 1"),
+    (180, "<I", 6, "layer 2: "),
+    (156, "<I", 0, "layer 3: sizes"),
+    (188, "<I", 9, "layer 4: weights: .9, 2. take the bytes up to [0-9]+, beyond the "),
+    (204, "<i", 1, "layer 4: pad_value: expected 0 without a border, got 1"),
+    (80 + 2 * 36 + 8, "<I", 2, "layer 3: kernel"),
+    (224, "<B", 0xFF, "'utf-8' codec can't decode"),
+    (224, "<B", 0x1B, "text: not one printable line"),
     (HEADER, "<Q", 1 << 18, "layer 1: weights: expected 0 in the bits past k = 18"),
     (HEADER + 24, "<B", 1, "layer 1: bytes 280 to 319: expected 0"),
     (HEADER + 64, "<i", 18 * 255 + 1, "layer 1: thresholds: expected at most ±4590"),
@@ -263,7 +274,9 @@ def changed(good, at, code, value):
     (HEADER + 192, "<Q", 1 << 3, "layer 2: weights: expected 0 in the bits past k = 3"),
     (-64, "<f", np.nan, "layer 4: normalization: expected finite numbers"),
     (-52, "<f", np.inf, "layer 4: normalization: expected finite numbers"),
-    (-16, "<f", -1e-30, "layer 4: normalization: expected variances of at least 0"),
+    (-48, "<f", np.nan, "layer 4: normalization: expected finite numbers"),
+    (-20, "<f", -np.inf, "layer 4: normalization: expected finite numbers"),
+    (-16, "<f", 1e-30, "layer 4: bytes [0-9]+ to [0-9]+: expected 0"),
 ])
 def test_what_does_not_fit_is_named(load, good, at, code, value, message):
     with pytest.raises(PackedError, match=message):
@@ -288,7 +301,7 @@ def test_headers_that_claim_anything_end_in_an_error_or_a_whole_network(load, go
     """Whatever is accepted says everything that is in the file: saved again it is the same bytes, and it runs."""
     rng = random.Random(1)
     values = (0, 1, 2, 3, 4, 5, 7, 63, 64, 65, 255, 256, 65535, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
-    fields = [12, *range(56, 208, 4)]
+    fields = [12, *range(56, 224, 4)]
     load(good)
     accepted = 0
     tracemalloc.start()
@@ -334,3 +347,113 @@ def test_sections_that_hold_anything_end_in_an_error_or_a_whole_network(load, go
         assert (tmp_path / "again").read_bytes() == damaged
         with np.errstate(all="ignore"):
             assert packed.predict(network_on_bits, pictures(SHAPE, 2)).shape == (2, 4)
+
+
+# --- preprocessing, real numbers, weights that can be 0 ------------------------------------------------------------
+
+
+def preprocessed(*made):
+    """A ternary network with rectifiers behind this preprocessing, packed, and its parts."""
+    rng = np.random.default_rng(0)
+    net = recipe.build(recipe.Recipe("5FC", 1, 1, (1, 1), inputs=made), SHAPE, 4,
+                       few_multiplications.FORMS["ternary"]["deterministic"].vocabulary)
+    params, running = network.init(net, rng)
+    return packed.pack_network(net, params, network.fit(net, running, train.scale_pixels(pictures(SHAPE))), SHAPE, "")
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """The bytes of a file with the sections that `good` has not."""
+    path = tmp_path_factory.mktemp("packed") / "mixed.bnn"
+    save_packed(path, preprocessed(inputs.centred_inputs, inputs.contrast_inputs, inputs.whitened_inputs,
+                                   inputs.local_contrast_inputs))
+    return path.read_bytes()
+
+
+def test_the_other_sections_are_where_the_format_says(mixed):
+    network_on_bits = preprocessed(inputs.centred_inputs, inputs.contrast_inputs, inputs.whitened_inputs,
+                                   inputs.local_contrast_inputs)
+    assert struct.unpack("<6I", mixed[56:80]) == (*SHAPE, 2, 4, 0)
+    assert struct.unpack("<4Ii4I", mixed[80:116]) == (5, 4, 3, 0, 0, 1, 1, 6, 2)
+    assert struct.unpack("<4Ii4I", mixed[116:152]) == (4, 1, 1, 0, 0, 1, 1, 6, 2)
+    assert struct.unpack("<4I", mixed[152:168]) == (0, 1, 2, 3)
+    at = 192
+    centre, contrast, white, local = network_on_bits.fronts
+    hidden, last = *network_on_bits.layers, network_on_bits.output
+    for array, size in ((*centre.arrays, 24 * 4), (*contrast.arrays, 4), (white.arrays[0], 24 * 4),
+                        (white.arrays[1], 24 * 24 * 4), (*local.arrays, 4), (hidden.weights, 2 * 5 * 8),
+                        (hidden.affine, 3 * 5 * 4), (last.weights, 2 * 4 * 8), (last.affine, 3 * 4 * 4)):
+        assert mixed[at:at + size] == array.astype(array.dtype.newbyteorder("<")).tobytes()
+        at += -(-size // 64) * 64
+    assert at == len(mixed) and contrast.arrays[0] == 55 and local.arrays[0] == 9
+
+
+def test_what_was_preprocessed_is_saved_and_loaded(tmp_path, mixed, load):
+    again = load(mixed)
+    save_packed(tmp_path / "again", again)
+    assert (tmp_path / "again").read_bytes() == mixed
+    for made in ((inputs.centred_inputs,), (inputs.contrast_inputs, inputs.whitened_inputs), ()):
+        first = preprocessed(*made)
+        save_packed(tmp_path / "net.bnn", first)
+        x = pictures(SHAPE)
+        assert packed.predict(load_packed(tmp_path / "net.bnn"), x).tobytes() == packed.predict(first, x).tobytes()
+
+
+def test_preprocessing_is_described(mixed, load):
+    assert [line.split("  ")[1] for line in repr(load(mixed)).splitlines()[1:6]] == [
+        "centre", "contrast", "white", "local", "dense 24 -> 5"]
+
+
+@pytest.mark.parametrize("at, code, value, message", [
+    (76, "<I", 2**32 - 1, "header: "),
+    (152, "<I", 4, "preprocessing 1: kind: expected one below 4, got 4"),
+    (152, "<I", 2**32 - 1, "preprocessing 1: kind: expected one below 4"),
+    (56, "<I", 2**31, "preprocessing 1: centre: .2147483648, 4, 3. take the bytes up to"),
+    (60, "<I", 2**16, "preprocessing [13]: (centre|white): .* take the bytes up to"),
+    (108, "<I", 1, r"layer 1: coding: expected one of \[6\], got 1"),
+    (144, "<I", 0, "layer 1: no bits are made of sums of real numbers"),
+    (144, "<I", 5, r"layer 2: coding: expected one of \[0, 6\], got 5"),
+    (192, "<f", np.nan, "preprocessing 1: centre: expected finite numbers, got NaN or infinity"),
+    (192 + 128, "<f", 0, r"preprocessing 2: contrast: expected a scale above 0, got 0\.0"),
+    (192 + 128, "<f", -1, "preprocessing 2: contrast: expected a scale above 0"),
+    (192 + 128, "<f", np.inf, "preprocessing 2: contrast: expected finite numbers"),
+    (192 + 128 + 4, "<B", 1, "preprocessing 2: bytes 324 to 383: expected 0"),
+    (192 + 128 + 64 + 128 + 96, "<f", np.inf, "preprocessing 3: white: expected finite numbers"),
+    (192 + 128 + 64 + 128 + 2304, "<f", 4, r"preprocessing 4: local: expected an odd number of pixels, got 4\.0"),
+    (192 + 128 + 64 + 128 + 2304, "<f", -3, "preprocessing 4: local: expected an odd number of pixels"),
+    (192 + 128 + 64 + 128 + 2304, "<f", 2.5, "preprocessing 4: local: expected an odd number of pixels"),
+    (192 + 128 + 64 + 128 + 2304 + 64, "<Q", 1 << 24, "layer 1: weights: expected 0 in the bits past k = 24"),
+    (192 + 128 + 64 + 128 + 2304 + 64 + 128, "<f", np.nan, "layer 1: normalization: expected finite numbers"),
+])
+def test_what_does_not_fit_is_named_there_too(load, mixed, at, code, value, message):
+    with pytest.raises(PackedError, match=message):
+        load(changed(mixed, at, code, value))
+
+
+def test_infinite_scales_are_good(load, mixed):
+    at = len(mixed) - 64 + 16
+    assert np.isinf(load(changed(mixed, at, "<f", np.inf)).output.affine[1, 0])
+
+
+@pytest.mark.parametrize("seed, fields", [(3, range(56, 168, 4)), (4, range(192, 3500, 4))])
+def test_anything_there_ends_in_an_error_or_a_whole_network(load, mixed, tmp_path, seed, fields):
+    rng = random.Random(seed)
+    values = (0, 1, 2, 3, 5, 6, 7, 64, 255, 2**24, 2**31, 2**32 - 1, 0x7F800000, 0x7FC00000)
+    accepted = 0
+    for _ in range(500):
+        damaged = bytearray(mixed)
+        for at in rng.sample(fields, rng.choice((1, 1, 2))):
+            struct.pack_into("<I", damaged, min(at, len(mixed) - 4), rng.choice((*values, rng.getrandbits(32))))
+        damaged = sealed(damaged)
+        try:
+            network_on_bits = load(damaged)
+        except PackedError:
+            continue
+        accepted += 1
+        save_packed(tmp_path / "again", network_on_bits)
+        assert (tmp_path / "again").read_bytes() == damaged
+        if np.prod(network_on_bits.shape, dtype=float) < 1e4:
+            with np.errstate(all="ignore"):
+                logits = packed.predict(network_on_bits, pictures(network_on_bits.shape, 2))
+            assert logits.shape == (2, network_on_bits.classes)
+    assert accepted > 10

@@ -185,5 +185,5 @@ def test_convolution_doors(kind):
                 forward(*(good | {name: bad}).values(), 1, 0, 0.0)
     _, cache = forward(*good.values(), 1, 0, 0.0)
     for error, bad in spoiled(sample(rng, (2, 4, 3, 3)), axes=range(4)):
-        with pytest.raises(error, match=expected("ds", r"shape \((N=2, M, OH, OW|2, 4, 3, 3)\)", "cols")):
+        with pytest.raises(error, match=expected("ds", r"shape \((N=2, M, OH, OW|2, 4, 3, 3)\)")):
             backward(bad, cache)

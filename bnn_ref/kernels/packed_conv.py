@@ -18,16 +18,16 @@ def _shared(kernel, count, entries, *arrays):
     parallel_for(lambda start, stop: kernel(*arrays, start, stop), count, -(-PIECE // entries))
 
 
-def im2col(x, length, pad, out):
-    """Patches at every position [CONV-1]: one copy for each row of a patch; 0 where a patch is beyond the map.
+def im2col(x, length, pad, fill, out):
+    """Patches at every position [CONV-1]: one copy for each row of a patch; `fill` where a patch is beyond the map.
 
-    x: (N, H, W·length), words or pixels, `length` of them a point; out: (N, OH, OW, KH, KW·length), like x.
+    x: (N, H, W·length), words, pixels or floats, `length` of them a point; out: (N, OH, OW, KH, KW·length), like x.
     """
-    _shared(_im2col, len(x), out[0].size, x, length, pad, out)
+    _shared(_im2col, len(x), out[0].size, x, length, pad, x.dtype.type(fill), out)
 
 
 @jit
-def _im2col(x, length, pad, out, first, last):
+def _im2col(x, length, pad, fill, out, first, last):
     h, width = x.shape[1:]
     _, oh, ow, kh, run = out.shape
     for image in range(first, last):
@@ -40,11 +40,11 @@ def _im2col(x, length, pad, out, first, last):
                     left = run if above else min(max(0, -start), run)
                     right = run if above else max(left, min(run, width - start))
                     for at in range(left):
-                        out[image, y, z, i, at] = 0
+                        out[image, y, z, i, at] = fill
                     for at in range(left, right):
                         out[image, y, z, i, at] = x[image, row, start + at]
                     for at in range(right, run):
-                        out[image, y, z, i, at] = 0
+                        out[image, y, z, i, at] = fill
 
 
 def threshold(s, thresholds, kinds, out):

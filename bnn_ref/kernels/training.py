@@ -7,7 +7,7 @@ run trained either way writes the same bytes; the tests hold it to that.
 from dataclasses import replace
 
 from .. import batchnorm as bn
-from .. import binarize, conv, dense, network, optim, train
+from .. import binarize, bit_planes, conv, dense, network, optim, train
 from . import training_conv, training_dense, training_norm, training_update
 
 FAST = {
@@ -24,6 +24,10 @@ FAST = {
     conv.max_pool_backward: training_conv.max_pool_backward,
     bn.batchnorm_forward: training_norm.batchnorm_forward,
     bn.batchnorm_backward: training_norm.batchnorm_backward,
+    bit_planes.bit_plane_dense_forward: training_dense.binary_dense_forward,
+    bit_planes.bit_plane_dense_backward: training_dense.dense_backward,
+    bit_planes.bit_plane_conv_forward: training_conv.binary_conv_forward,
+    bit_planes.bit_plane_conv_backward: training_conv.conv_backward,
     binarize.sign_forward: training_dense.sign_forward,
     binarize.sign_backward: training_dense.sign_backward,
 }

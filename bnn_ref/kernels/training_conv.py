@@ -171,14 +171,13 @@ def conv_forward(x, w, stride=1, pad=0, pad_value=0.0):
     """Equals `conv.conv_forward`."""
     check_shapes(("x", x, "N C H W"), ("w", w, "M C KH KW"))
     geometry = _geometry(x, w, stride, pad)
-    cache = x, w, stride, pad, pad_value
     if not contiguous(x, w):
-        return conv.conv_forward(x, w, stride, pad, pad_value)[0], cache
+        return conv.conv_forward(x, w, stride, pad, pad_value)
     s = empty((len(x), len(w), geometry.p), x.dtype)
     rows = w.reshape(len(w), -1)                                        # M CKK
     for part in _batches(len(x), rows[0].nbytes * geometry.p):
         np.matmul(rows, _patches(x[part], pad_value, geometry), out=s[part])
-    return s.reshape(len(x), len(w), geometry.oh, geometry.ow), cache
+    return s.reshape(len(x), len(w), geometry.oh, geometry.ow), (x, w, stride, pad, pad_value)
 
 
 def conv_backward(ds, cache):
@@ -194,13 +193,12 @@ def conv_backward_weights(ds, cache):
 def _backward(ds, cache, with_dx):
     x, w, stride, pad, pad_value = cache
     geometry = _geometry(x, w, stride, pad)
-    check_shapes(("cols", x, "N C H W"), ("ds", ds, "N M OH OW"))
+    check_shapes(("x", x, "N C H W"), ("ds", ds, "N M OH OW"))
     shape = len(x), len(w), geometry.oh, geometry.ow
     if ds.shape != shape:
         raise ValueError(f"ds: expected shape {shape}, got {ds.shape}")
     if not contiguous(ds, x, w):
-        cols = conv.im2col(x, w.shape[2:], stride, pad, pad_value)
-        dx, dw = conv.conv_backward(ds, (cols, w, x.shape, stride, pad))
+        dx, dw = conv.conv_backward(ds, cache)
         return dx if with_dx else None, dw
     rows, ds = w.reshape(len(w), -1), ds.reshape(len(x), len(w), geometry.p)    # M CKK, N M P
     dw = empty((len(x), *rows.shape), x.dtype)

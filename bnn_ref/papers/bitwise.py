@@ -11,8 +11,8 @@
 | δ | `da` | derivative of the loss with respect to a [KS-6] [KS-7] |
 
 Round 1: backpropagation through tanh, with dropout (`compressed_dense_backward`, `tanh_backward`).
-Round 2, from its best parameters: signs and rounded weights in the forward and the backward pass, the gradient moves the
-real ones (`bitwise_dense_backward`, noisy backpropagation); β is taken anew before every epoch (`network.refresh`).
+Round 2, from its best parameters: signs and rounded weights in the forward and the backward pass, the gradient moves
+the real ones (`bitwise_dense_backward`, noisy backpropagation); β is taken anew before every epoch (`network.refresh`).
 
 The paper says neither λ nor the learning rates, batch size, number of epochs of round 2, nor how softmax copes with
 integers up to 1024. Here these are the names below and the fields of the recipes, chosen on validation data.
@@ -31,7 +31,7 @@ PUBLISHED = {                                                                # t
 }
 
 SPARSITY = 0.1                        # λ
-WIDTH = 32.0                          # a unit whose sum is farther from 0 passes no gradient; √1024. The paper has no limit
+WIDTH = 32.0                          # a unit whose sum is farther from 0 passes no gradient: √1024; the paper has none
 LOGITS = 0.03                         # what the integers at the top are multiplied by before softmax
 
 _ROUND_1 = Vocabulary(steps.compressed_dense_step, None, steps.tanh_step, norm=None)
@@ -51,17 +51,17 @@ def _rounds(first, second):
             for variant, (one, two) in INPUTS.items()}
 
 
-def _first(net, epochs, lr, dropout):
-    return Recipe(net, epochs, 100, lr, loss=losses.SOFTMAX_CROSS_ENTROPY, dropout=dropout)
+def _first(net, epochs, lr, dropout, batch=100):
+    return Recipe(net, epochs, batch, lr, loss=losses.SOFTMAX_CROSS_ENTROPY, dropout=dropout)
 
 
-def _second(net, epochs, lr):
-    return Recipe(net, epochs, 100, lr, loss=losses.SOFTMAX_CROSS_ENTROPY)
+def _second(net, epochs, lr, batch=100):
+    return Recipe(net, epochs, batch, lr, loss=losses.SOFTMAX_CROSS_ENTROPY)
 
 
 _NETS = {
-    ("digits", "mlp", "quick"): _rounds(_first("256FC-256FC", 40, (3e-3, 3e-5), (0.1, 0.2)),
-                                        _second("256FC-256FC", 30, (1e-3, 1e-5))),
+    ("digits", "mlp", "quick"): _rounds(_first("512FC-512FC", 40, (3e-3, 3e-5), (0.1, 0.2), 50),
+                                        _second("512FC-512FC", 30, (1e-3, 1e-5), 50)),
     ("mnist", "mlp", "quick"): _rounds(_first("1024FC-1024FC-1024FC", 20, (1e-3, 1e-5), (0.2, 0.5)),
                                        _second("1024FC-1024FC-1024FC", 10, (1e-3, 1e-6))),
 }
