@@ -64,8 +64,8 @@ def read_mat(path, task):
     if not np.all(np.abs(labels) == 1):
         raise data.DataError(f"{path}: has labels other than -1 and 1; get the authors' file")
     rows = scipy.sparse.csr_matrix(variables["data"]).astype(np.float32)
+    rows.sum_duplicates()                                 # MATLAB writes none, and sorted columns
     rows.eliminate_zeros()
-    rows.sort_indices()
     x = SparseRows(rows.indptr.astype(np.int32), rows.indices.astype(np.int32), rows.data, task.features)
     return x, (labels == 1).astype(np.int64)
 

@@ -199,15 +199,6 @@ def test_an_absent_mnist_names_its_script(monkeypatch, tmp_path):
     assert f'mnist.py --out "{tmp_path / "with space"}"`' in failure(load, "mnist")
 
 
-@pytest.mark.parametrize("name", ["cifar10", "svhn"])
-def test_absent_sets_without_a_script(name, tmp_path):
-    (tmp_path / "other.txt").touch()
-    message = failure(load, name, tmp_path)
-    assert f"{name}.npz is not in the folder {tmp_path}" in message
-    assert "bnn_ref.data.save" in message and "pydoc bnn_ref.data" in message
-    assert "data_scripts" not in message
-
-
 def test_an_absent_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert f"mine.npz is not there: the folder {tmp_path} is empty" in failure(load, "mine.npz")

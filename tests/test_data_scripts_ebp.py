@@ -99,7 +99,14 @@ def test_some_of_the_files_will_do_but_not_none(source, tmp_path, capsys, monkey
     assert f"{tmp_path / 'no'}: no such folder" in error_of(capsys, "--from", tmp_path / "no", "--out", tmp_path)
 
 
-def test_zeros_that_a_file_stores_are_dropped_and_columns_sorted(tmp_path):
+def test_entries_of_one_place_are_added(tmp_path):
+    twice = sparse.csc_matrix((np.array([1.0, 2, 4]), [3, 3, 1], [0, 2, 3, 3, 3, 3]), (6, 5))
+    mat(tmp_path / "source_whole.mat", twice)
+    assert run("--from", tmp_path, "--out", tmp_path / "out") == 0
+    check(tmp_path / "out", "whole", twice.toarray())
+
+
+def test_zeros_that_a_file_stores_are_dropped(tmp_path):
     stored = sparse.csc_matrix(X)
     stored.data[:2] = 0
     mat(tmp_path / "source_whole.mat", stored)

@@ -84,16 +84,18 @@ def test_the_table_of_sixteen_sums():
     assert not tables[2:].any() and not tables[:, :, 2:].any()
 
 
+ONES = np.ones((2, 3), np.float32)
+
+
 @pytest.mark.parametrize("x, w, k, error, message", [
     (np.ones((2, 3)), np.zeros((1, 1), np.uint64), 3, TypeError, r"^x: expected a float32 array, got float64$"),
     ([[1.0]], np.zeros((1, 1), np.uint64), 1, TypeError, r"^x: expected a float32 array, got list$"),
-    (np.ones((2, 3), np.float32), np.zeros((1, 1), np.uint64), 4, ValueError,
-     r"^x: expected shape \(rows, 4\), got \(2, 3\)$"),
-    (np.ones(3, np.float32), np.zeros((1, 1), np.uint64), 3, ValueError, r"^x: expected shape \(rows, 3\), got \(3,\)$"),
-    (np.ones((2, 3), np.float32), np.zeros((1, 2), np.uint64), 3, ValueError, "^w: expected 1 words in a row for k = 3"),
-    (np.ones((2, 3), np.float32), np.full((1, 1), 8, np.uint64), 3, ValueError, "^w: expected 0 in the bits past k = 3"),
-    (np.ones((2, 3), np.float32), np.zeros(1, np.uint64), 3, ValueError, r"^w: expected shape \(rows, words\)"),
-    (np.ones((2, 3), np.float32), np.zeros((1, 1)), 3, TypeError, "^w: expected packed words"),
+    (ONES, np.zeros((1, 1), np.uint64), 4, ValueError, r"^x: expected shape \(rows, 4\), got \(2, 3\)$"),
+    (ONES[0], np.zeros((1, 1), np.uint64), 3, ValueError, r"^x: expected shape \(rows, 3\), got \(3,\)$"),
+    (ONES, np.zeros((1, 2), np.uint64), 3, ValueError, "^w: expected 1 words in a row for k = 3"),
+    (ONES, np.full((1, 1), 8, np.uint64), 3, ValueError, "^w: expected 0 in the bits past k = 3"),
+    (ONES, np.zeros(1, np.uint64), 3, ValueError, r"^w: expected shape \(rows, words\)"),
+    (ONES, np.zeros((1, 1)), 3, TypeError, "^w: expected packed words"),
 ])
 def test_what_does_not_fit_is_refused(x, w, k, error, message):
     with pytest.raises(error, match=message):
