@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import __version__, cli_compare, cli_look, cli_runs, cli_show, data, runs, text, train
+from . import __version__, cli_compare, cli_look, cli_runs, cli_show, data, runs, train
 from .cli_options import Parser, UsageError, whole
 from .files import DamagedError
 from .papers import PAPERS
@@ -21,7 +21,7 @@ def _parser():
     command.set_defaults(run=cli_runs.run_train)
     command.add_argument("paper", choices=PAPERS, metavar="PAPER", help=", ".join(PAPERS))
     command.add_argument("--data", help=f"{', '.join(data.NAMES)}, or a file FILE.npz of your own (default: "
-                         f"digits); for ebp also {', '.join(text.TASKS)}")
+                         "digits); for ebp also a text task, such as reuters_i6")
     command.add_argument("--data-dir", metavar="DIR", help="where data sets are (default: $BNN_REF_DATA, else a cache)")
     command.add_argument("--preset", choices=("quick", "long", "paper"), help="quick: minutes on two cores; long: an "
                          "hour or two; paper: as published (default: quick)")
@@ -85,6 +85,13 @@ def _parser():
     command.add_argument("folder", type=Path, metavar="RUN")
     command.add_argument("--out", type=Path, metavar="FILE.png", required=True, help="picture to write")
     command.add_argument("--binary", action="store_true", help="their signs")
+
+    command = commands.add_parser("exponents", help="of which powers of two the inputs of a finished run's layers are",
+                                  allow_abbrev=False)
+    command.set_defaults(run=cli_look.show_exponents)
+    command.add_argument("folder", type=Path, metavar="RUN")
+    command.add_argument("--out", type=Path, metavar="FILE.png", required=True, help="picture to write")
+    command.add_argument("--data-dir", metavar="DIR")
 
     command = commands.add_parser("papers", help="the papers, their recipes, published and measured errors",
                                   allow_abbrev=False)

@@ -7,9 +7,8 @@ import json
 import textwrap
 from dataclasses import dataclass
 
-from . import cli_runs, network, runs
-from .cli_look import _save, _table
-from .cli_options import UsageError
+from . import cli_runs, cli_text, network, runs
+from .cli_options import UsageError, save_picture, table
 from .files import DamagedError, read_arrays
 from .progress import duration
 
@@ -51,23 +50,26 @@ def show_compare(options):
     found = [_read(folder, name) for folder, name in zip(options.runs, names)]
     weights = [_first_weights(folder) for folder in options.runs] if options.weights else None
 
-    print(_table([("run", "paper", "variant", "data", "epochs", "best validation error", "test error", "time"),
-                  *map(_cells, found)], 4))
+    print(table([("run", "paper", "variant", "data", "epochs", "best validation error", "test error", "time"),
+                 *map(_cells, found)], 4))
     if len({run.record["fingerprint"] for run in found}) > 1:
         print("\nThe runs are of different data: their errors are not to be compared.")
     if any(run.history for run in found):
-        _save(plots.compared([(run.label, run.history, run.best_epoch, run.finished) for run in found]), options.out)
+        curves = [(run.label, run.history, run.best_epoch, run.finished) for run in found]
+        save_picture(plots.compared(curves), options.out)
     else:
         print("no epoch yet: nothing to draw")
     if options.weights:
         labels = [textwrap.fill(run.label, 24) for run in found]
-        _save(plots.weight_histograms(dict(zip(labels, weights)), labels), options.weights)
+        save_picture(plots.weight_histograms(dict(zip(labels, weights)), labels), options.weights)
     return 0
 
 
 def _read(folder, name):
     """The Run in a folder. Raises runs.RunError for one that is damaged or none."""
     record = runs.read(folder)
+    if cli_text.is_text(record["settings"]["data"]):
+        raise runs.RunError(f"{folder}: a cross-validation, which has no curves to compare")
     finished = "test_error" in record
     stands, file = (record, "run.json") if finished else (_checkpoint(folder), "checkpoint.npz")
     try:

@@ -6,29 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from . import cli_runs, costs, data, filters, network, recipe, runs, train
+from . import cli_runs, costs, data, filters, network, powers, recipe, runs, train
 from .binarize import sign
-from .cli_options import UsageError
+from .cli_options import UsageError, save_picture, table
 from .papers import PAPERS
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32), "svhn": (3, 32, 32)}
 CLASSES = 10                          # of each of them; to count takes no pictures, so the data need not be there
 
-
-def _table(rows, left):
-    """Rows of texts as lines, in columns as wide as need be; the first `left` columns begin at the left."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(text.ljust(width) if place < left else text.rjust(width)
-                               for place, (text, width) in enumerate(zip(row, widths))).rstrip() for row in rows)
-
-
-def _save(figure, path):
-    from . import plots
-
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder: name a file to write, for example {path / 'picture.png'}")
-    plots.save(figure, path)
-    print(f"picture in {path}")
+EXPONENT_PICTURES = 250               # enough for a histogram
 
 
 # --- costs ---------------------------------------------------------------------------------------------------------
@@ -44,7 +30,7 @@ def show_costs(options):
     own, real = costs.total(rows), costs.total(floats)
     print(f"{settings['paper']} {settings['variant']} on {settings['data']}: {chosen.net}-{classes}FC\n\n"
           f"One picture of {' × '.join(map(str, shape))} at test time:\n")
-    print(_table([("layer", "inputs", "weights", "number", "bytes", "written", "multiplied", "added", "xnor-popcounts",
+    print(table([("layer", "inputs", "weights", "number", "bytes", "written", "multiplied", "added", "xnor-popcounts",
                    "64-bit words", "arithmetic (nJ)", "memory (nJ)"),
                   *map(_cells, (*rows, own, replace(real, name="in float32")))], 3))
     print(f"\nBeside float32: {_times(own.weight_bytes, real.weight_bytes)} the bytes of weights, "
@@ -57,7 +43,7 @@ def show_costs(options):
     if options.picture:
         from . import plots
 
-        _save(plots.energies(rows, floats), options.picture)
+        save_picture(plots.energies(rows, floats), options.picture)
     return 0
 
 
@@ -114,7 +100,7 @@ def _show_training_step(settings, chosen, vocabulary, shape, classes):
                 (products, "multiplications"), (products, "shifts"), (products, "sign_changes"),
                 (charges, "multiplications"))), f"{total / full[norm]:.6f}"))
     print(f"\nMultiplications of one training step, {chosen.batch} pictures, as Few Multiplications counts them:\n")
-    print(_table([("network", "batch norm.", "in products", "shifts instead", "sign changes instead", "with units",
+    print(table([("network", "batch norm.", "in products", "shifts instead", "sign changes instead", "with units",
                    "ratio"), *rows], 2))
 
 
@@ -148,7 +134,7 @@ def show_filters(options):
         kernel = "×".join(map(str, weights[name].shape[2:]))
         rows.append((name, f"{m} × {c} of {kernel}", *_percent(unique.by_channel), *_percent(unique.by_layer)))
     print("Distinct slices of signs:\n")
-    print(_table(rows, 2))
+    print(table(rows, 2))
     plain, merged = (np.mean([getattr(unique.by_channel, kind) for unique in found.values()])
                      for kind in ("plain", "merged"))
     print(f"\nMean over layers, on one input: {plain:.1%}, with a slice and its negative merged {merged:.1%}. The BNN "
@@ -156,7 +142,7 @@ def show_filters(options):
     if options.picture:
         from . import plots
 
-        _save(plots.slice_counts(found), options.picture)
+        save_picture(plots.slice_counts(found), options.picture)
     return 0
 
 
@@ -178,5 +164,29 @@ def show_features(options):
     if w.ndim == 2:
         w = w.T.reshape(-1, len(w) // (height * width), height, width)
     print(f"{name}: {len(w)} features of {' × '.join(map(str, w.shape[1:]))}, the first {min(len(w), plots.FEATURES)}")
-    _save(plots.features(sign(w) if options.binary else w), options.out)
+    save_picture(plots.features(sign(w) if options.binary else w), options.out)
+    return 0
+
+
+# --- exponents -----------------------------------------------------------------------------------------------------
+
+
+def show_exponents(options):
+    """Draw of which powers of two the inputs of a run's layers are. Returns the exit code."""
+    from . import plots
+
+    record, net, params, running = cli_runs._finished(options.folder)
+    pictures = data.load(record["settings"]["data"], options.data_dir).train_x[:EXPONENT_PICTURES]
+    x, found = train.scale_pixels(pictures), {}
+    for step in net:
+        if any(len(param.shape) > 1 for param in step.params):
+            found[step.name] = powers.exponent_histogram(x)
+        x = network.predict((step,), params, running, x)
+    rows = [("inputs of", "smallest", "largest", "most frequent", "zeros")]
+    for name, (exponents, counts, zeros) in found.items():
+        limits = [f"2^{exponent}" for exponent in (exponents[0], exponents[-1], exponents[counts.argmax()])]
+        rows.append((name, *limits, f"{zeros / (zeros + counts.sum()):.1%}"))
+    print(f"Exponents ⌊log2|x|⌋ of what goes into each layer, {len(pictures)} training pictures at test time:\n")
+    print(table(rows, 1))
+    save_picture(plots.exponents(found), options.out)
     return 0

@@ -1,4 +1,4 @@
-"""What the options of all commands share: how they are read, and the error for those that do not fit."""
+"""What all commands share: how options are read, the error for those that do not fit, tables and pictures."""
 
 import argparse
 
@@ -22,3 +22,20 @@ def whole(least):
         return int(text)
 
     return parse
+
+
+def table(rows, left):
+    """Rows of texts as lines, in columns as wide as need be; the first `left` columns begin at the left."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(text.ljust(width) if place < left else text.rjust(width)
+                               for place, (text, width) in enumerate(zip(row, widths))).rstrip() for row in rows)
+
+
+def save_picture(figure, path):
+    """Write a figure where the user wants it, and say so. Raises UsageError for a folder, OSError."""
+    from . import plots
+
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: name a file to write, for example {path / 'picture.png'}")
+    plots.save(figure, path)
+    print(f"picture in {path}")

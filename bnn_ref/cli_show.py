@@ -3,8 +3,7 @@
 import sys
 from pathlib import Path
 
-from .cli_look import _save
-from .cli_options import UsageError
+from .cli_options import UsageError, save_picture
 from .papers import PAPERS, measured, published
 
 
@@ -72,7 +71,7 @@ def show_papers(options):
     if options.picture:
         from . import plots
 
-        _save(plots.against_published(measured.chart()), options.picture)
+        save_picture(plots.against_published(measured.chart()), options.picture)
     return 0
 
 

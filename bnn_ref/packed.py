@@ -239,8 +239,8 @@ def _affine(block, params, running, bias, units):
     zero = np.zeros(units, np.float32)
     if "norm" not in block:
         factor = block["scale"].settings[0] if "scale" in block else 1
-        mean = zero if bias is None else -bias                # a + -0 is a, also where a is -0
-        return np.stack([mean, np.full(units, factor, np.float32), -zero]).astype(np.float32)
+        mean = zero if bias is None else -bias
+        return np.stack([mean, np.full(units, factor, np.float32), zero]).astype(np.float32)
     norm = block["norm"]
     if bias is not None:
         raise ValueError(f"{norm.name}: no form on bits behind a product with a bias, got normalization")
@@ -250,7 +250,8 @@ def _affine(block, params, running, bias, units):
         said = "variances" if name == "var" else "reciprocal standard deviations"
         raise ValueError(f"{norm.name}.{name}: expected {said} of at least 0, got {spread.min()}")
     with np.errstate(over="ignore", invalid="ignore"):
-        scale = norm.predict(np.ones((1, units), np.float32), gamma, -zero, zero, spread)[0]      # (1 - 0) · scale + -0
+        # (1 - 0) · scale + -0 is the scale, also where that is -0.
+        scale = norm.predict(np.ones((1, units), np.float32), gamma, -zero, zero, spread)[0]
     if np.isnan(scale).any():
         raise ValueError(f"{norm.name}: expected a scale, got infinity times 0 of gamma and {name}")
     return np.stack([mean, scale, beta])
@@ -379,8 +380,9 @@ def _sums(g, weights, x, rung):
     elif g.coding.largest == 255:
         sums = plane_matmul(bits.pack_planes(patches), weights, g.k, rung)
     else:
-        if g.coding.leading:                                  # of eight planes, the most significant first
-            patches = bits.pack_planes(patches)[:, :7 - g.coding.leading:-1].reshape(len(patches), -1)
+        if g.coding.leading:
+            leading = bits.pack_planes(patches)[:, 8 - g.coding.leading:]
+            patches = leading[:, ::-1].reshape(len(patches), -1)                  # the most significant first
         sums = (rung or ladder.xnor_matmul)(np.ascontiguousarray(patches), weights, bits.BITS * g.words)
     return sums if g.planes == 1 else sums[:, :g.units] + sums[:, g.units:]
 

@@ -168,6 +168,20 @@ def features(w):
     return figure
 
 
+def exponents(found):
+    """How often each power of two is the largest within a layer's inputs, one panel a layer; a Figure.
+
+    found: {name: (exponents, counts, zeros)} as `powers.exponent_histogram` gives them.
+    """
+    figure = Figure(figsize=(2.8 * len(found), 2.8), layout="constrained")
+    panels = figure.subplots(1, len(found), squeeze=False, sharex=True)[0]
+    for panel, (name, (exponent, counts, zeros)) in zip(panels, found.items()):
+        panel.bar(exponent, counts / counts.sum(), width=0.9, color="tab:blue")
+        panel.set(title=f"{name}: {zeros / (zeros + counts.sum()):.0%} are 0", xlabel="⌊log2|x|⌋")
+    panels[0].set(ylabel="share of the others")
+    return figure
+
+
 def save(figure, path):
     """Write a figure as PNG, whole or not at all. Raises OSError."""
     with atomic_write(path) as file:

@@ -1,7 +1,8 @@
 """What a training run is made of: a recipe, and the network that its notation stands for.
 
 Architectures are written as the papers write them, "128C3-128C3-MP2-1024FC": 128 channels by 3 × 3 convolution,
-max pooling by 2, 1024 units fully connected. The output layer, one unit a class, goes without saying.
+max pooling by 2, 1024 units fully connected. "256C2V" is a 2 × 2 convolution without a border ("valid"), whose map is
+smaller by 1. The output layer, one unit a class, goes without saying.
 """
 
 import re
@@ -75,7 +76,7 @@ def build(recipe, shape, classes, vocabulary):
     """The network of a recipe, as a tuple of steps.
 
     Every product is followed by its pooling if there is one, normalization and the activation, in this order; the
-    output layer by normalization alone. 3 × 3 and 5 × 5 convolutions keep the size of their map.
+    output layer by normalization alone. Convolutions but "valid" ones keep the size of their map.
     shape: (C, H, W) of a picture. Raises ValueError for a notation that cannot be read or that does not fit.
     """
     blocks = _parse(recipe.net)
@@ -88,7 +89,7 @@ def build(recipe, shape, classes, vocabulary):
     if drop_in:
         net.append(steps.dropout_step("drop0", drop_in))
     flat = None                                    # units, once pictures have become rows
-    for number, (kind, size, kernel, pool) in enumerate([*blocks, ("FC", classes, 0, 0)], start=1):
+    for number, (kind, size, kernel, pad, pool) in enumerate([*blocks, ("FC", classes, 0, 0, 0)], start=1):
         last = number > len(blocks)
         dense, conv = vocabulary.dense, vocabulary.conv
         if number == 1:
@@ -98,13 +99,14 @@ def build(recipe, shape, classes, vocabulary):
                 raise ValueError(f"net: no convolutions in this paper, got {recipe.net!r}")
             if flat is not None:
                 raise ValueError(f"net: a convolution behind a fully connected layer in {recipe.net!r}")
-            net.append(conv(f"conv{number}", channels, size, kernel, kernel // 2, recipe.pad_value))
+            net.append(conv(f"conv{number}", channels, size, kernel, pad, recipe.pad_value))
             channels = size
+            height, width = (side + 2 * pad - kernel + 1 for side in (height, width))
             if pool:
                 net.append(steps.max_pool_step(f"pool{number}", pool, pool))
                 height, width = height // pool, width // pool
-                if min(height, width) < 1:
-                    raise ValueError(f"net: pictures of {shape[1]} × {shape[2]} are too small for {recipe.net!r}")
+            if min(height, width) < 1:
+                raise ValueError(f"net: pictures of {shape[1]} × {shape[2]} are too small for {recipe.net!r}")
         else:
             if flat is None:
                 net.append(steps.flatten_step("flat"))
@@ -124,15 +126,17 @@ def build(recipe, shape, classes, vocabulary):
 
 
 def _parse(net):
-    """"128C3-MP2-1024FC" -> [("C", 128, 3, 2), ("FC", 1024, 0, 0)]: kind, size, kernel, pooling behind it."""
+    """"128C3-MP2-1024FC" -> [("C", 128, 3, 1, 2), ("FC", 1024, 0, 0, 0)]: kind, size, kernel, border, pooling."""
     blocks = []
     for token in net.split("-"):
         if match := re.fullmatch(r"([1-9]\d*)C([135])", token):
-            blocks.append(("C", int(match[1]), int(match[2]), 0))
+            blocks.append(("C", int(match[1]), int(match[2]), int(match[2]) // 2, 0))
+        elif match := re.fullmatch(r"([1-9]\d*)C([1-9])V", token):
+            blocks.append(("C", int(match[1]), int(match[2]), 0, 0))
         elif match := re.fullmatch(r"([1-9]\d*)FC", token):
-            blocks.append(("FC", int(match[1]), 0, 0))
-        elif (match := re.fullmatch(r"MP([2-9])", token)) and blocks and blocks[-1][0] == "C" and not blocks[-1][3]:
-            blocks[-1] = (*blocks[-1][:3], int(match[1]))
+            blocks.append(("FC", int(match[1]), 0, 0, 0))
+        elif (match := re.fullmatch(r"MP([2-9])", token)) and blocks and blocks[-1][0] == "C" and not blocks[-1][4]:
+            blocks[-1] = (*blocks[-1][:4], int(match[1]))
         else:
             raise ValueError(f"net: cannot read {token!r} in {net!r}; for example 32C3-MP2-256FC")
     return blocks

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from bnn_ref import cli, cli_look, costs, data, filters, network, plots, recipe, steps
+from bnn_ref import cli, cli_look, costs, data, filters, network, plots, recipe, runs, steps, train
 from bnn_ref.papers import PAPERS
 
 
@@ -88,7 +88,7 @@ def test_a_network_without_normalization_and_one_of_full_precision(capsys):
     printed = said(capsys, "costs", "bitwise")
     assert re.search(r"^full precision +without ", printed, re.M)
     assert re.search(r"^bitwise bipolar +without ", printed, re.M)
-    assert re.search(r"^fc1 +binary +ternary +16,384 ", printed, re.M)       # of the last round, not of the first
+    assert re.search(r"^fc1 +binary +ternary +32,768 ", printed, re.M)       # of the last round, not of the first
     assert not re.search(r" with  ", printed.split("counts them:")[1])
     printed = said(capsys, "costs", "float")
     assert "1/1.0 of the bytes of weights" in printed
@@ -267,3 +267,26 @@ def test_a_run_that_is_not_finished(mlp, tmp_path, capsys):
     (tmp_path / "half" / "run.json").write_text((mlp / "run.json").read_text())
     assert "not finished" in refused(capsys, "features", "half", "--out", "a.png")
     assert "binaryconnect deterministic" in said(capsys, "costs", "half")
+
+
+# --- exponents -----------------------------------------------------------------------------------------------------
+
+
+def test_exponents_of_what_goes_into_each_layer(mlp, capsys, tmp_path):
+    printed = said(capsys, "exponents", mlp, "--out", "exponents.png")
+    assert is_picture(tmp_path / "exponents.png")
+    x = train.scale_pixels(data.load(runs.read(mlp)["settings"]["data"]).train_x[:250])
+    exponents = np.floor(np.log2(np.abs(x)))
+    line = re.split(r"  +", re.search(r"^fc1 .*$", printed, re.M)[0])
+    assert line[1:3] == [f"2^{exponents.min():.0f}", f"2^{exponents.max():.0f}"]
+    assert line[3] == f"2^{np.bincount((-exponents).astype(int).ravel()).argmax() * -1}" and line[4] == "0.0%"
+    assert len(re.findall(r"^fc\d ", printed, re.M)) == len(runs.read(mlp)["recipe"]["net"].split("-")) + 1
+    assert "nowhere is not a run folder" in refused(capsys, "exponents", "nowhere", "--out", "x.png")
+
+
+def test_the_picture_of_exponents():
+    figure = plots.exponents({"fc1": (np.array([-2, -1]), np.array([3, 1]), 4), "fc2": (np.array([5]), np.array([2]), 0)})
+    one, two = figure.axes
+    assert [bar.get_height() for bar in one.patches] == [0.75, 0.25]
+    assert [bar.get_x() + bar.get_width() / 2 for bar in one.patches] == pytest.approx([-2, -1])
+    assert one.get_title() == "fc1: 50% are 0" and two.get_title() == "fc2: 0% are 0"

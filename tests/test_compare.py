@@ -294,3 +294,8 @@ def test_checkpoints_that_cannot_be_read(capsys):
 def test_a_run_of_another_version(capsys):
     finished("a", settings={"net": "rnn"})
     assert "a run of another version" in refused(capsys, "a")
+
+
+def test_a_cross_validation(capsys):
+    finished("a", settings={"paper": "ebp", "variant": "binary", "data": "reuters_i6"}, history=[], best_epoch=None)
+    assert "a: a cross-validation, which has no curves to compare" in refused(capsys, "a")

@@ -266,14 +266,17 @@ def test_rounds_are_lines_of_their_own():
 
 
 def test_a_text_task():
-    settings = {"paper": "ebp", "data": "reuters_i6", "variant": "binary", "epochs": 3}
-    folder = run_folder("r", error=11.0, settings=settings, forms={"deterministic": 22.0})
+    settings = {"paper": "ebp", "data": "reuters_i6", "preset": "paper", "variant": "binary", "epochs": 3}
+    folder = run_folder("r", error=11.0, settings=settings, forms={"deterministic": 22.0}, history=[],
+                        drop=["best_epoch"])
     own, deterministic = measured.rows_of([folder])
     assert (measured.system(own), measured.gap(own)) == ("EBP binary", pytest.approx(11 - 9.95))
     assert (measured.system(deterministic), measured.gap(deterministic)) == (
         "EBP binary: deterministic", pytest.approx(22 - 21.7))
     assert measured.trained_on(own) == "Reuters I6"
     assert own["epochs"] == 3
+    assert own["command"] == ("bnn-ref train ebp --data reuters_i6 --preset paper --net mlp --variant binary "
+                              "--epochs 3")
 
 
 def test_the_command_repeats_the_run():

@@ -167,8 +167,8 @@ def test_every_sign_is_a_sign(unit):
     assert isinstance(on_bits.layers[0], BitLayer)
 
 
-def test_logits_keep_the_sign_of_their_zeros():
-    """-0 from an output of sums 0: times a factor, with and without a bias."""
+def test_outputs_without_active_weights():
+    """Sums of 0, times a factor, with and without a bias."""
     net = build(KS, "2FC", classes=3)
     params, running = network.init(net, np.random.default_rng(0))
     for name in params:

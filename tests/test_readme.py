@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bnn_ref import cli, cli_runs, network, recipe
+from bnn_ref import cli, cli_runs, cli_text, network, recipe
 from bnn_ref.gradcheck import check_op
 from bnn_ref.papers import bnn, measured
 
@@ -38,6 +38,10 @@ def test_the_commands_measured_are_commands_and_lead_to_recipes():
             assert words[0] == "bnn-ref"
             options = cli._parser().parse_args(words[1:])
             assert len(row["seeds"]) == len(row["test_errors"]) > 0
+        if cli_text.is_text(row["data"]):
+            assert {name: getattr(options, name) for name in cli_text.SETTINGS} == cli_text.SETTINGS
+            assert (options.paper, options.data, options.epochs) == (row["paper"], row["data"], row["epochs"])
+            continue
         settings = cli_runs._choose(options)
         assert all(settings[name] == row[name] for name in ("paper", "data", "preset", "net", "variant"))
         assert sum(chosen.epochs for chosen, _ in cli_runs._rounds(settings, 50_000)) == row["epochs"]

@@ -120,3 +120,56 @@ def test_a_recipe_as_text():
         "8FC", 7, 50, (1, 1))).as_text()
     assert text["inputs"] == "(centred_inputs, sign_inputs)"
     assert "'epochs': '7'" in text["before"]
+
+
+def test_valid_convolutions():
+    net = built("8C3V-8C3V-MP2-6C2V-16FC", (3, 9, 8))              # maps of 7 × 6, 5 × 4, 2 × 2, 1 × 1
+    params = {param.name: param.shape for step in net for param in step.params if step.name == "fc4"}
+    assert params == {"w": (6, 16)}
+    assert [step.settings for step in net if step.name.startswith("conv")] == [(1, 0, 0.0)] * 3
+    with pytest.raises(ValueError, match="too small"):
+        built("8C3V-8C3V-MP2-6C2V-16FC", (3, 7, 8))                # 5, 3, 1: no room for 2 × 2
+    for wrong in ("8C2", "8C0V", "8C3v", "8CV"):
+        with pytest.raises(ValueError, match="cannot read"):
+            built(wrong)
+
+
+def test_the_maps_of_few_multiplications():
+    """128 × 30² down to 1024 × 1²: as in the authors' code."""
+    from bnn_ref.papers import few_multiplications
+
+    net = built(few_multiplications.NET, (3, 32, 32), "few_multiplications", "ternary")
+    assert next(param.shape for step in net for param in step.params if step.name == "fc8") == (1024, 1024)
+
+
+def test_every_slot_of_a_vocabulary():
+    def named(kind):
+        return lambda name, *sizes: network.Step(f"{kind} {name} {sizes}", None, None)
+
+    words = recipe.Vocabulary(named("dense"), named("conv"), named("act"), named("norm"), named("last norm"),
+                              named("first dense"), named("first conv"), named("end"))
+    chosen = recipe.Recipe("4FC-5FC", 1, 1, (1, 1))
+    assert names(recipe.build(chosen, (1, 2, 3), 7, words)) == [
+        "flat", "first dense fc1 (6, 4)", "norm bn1 (4,)", "act act1 ()", "dense fc2 (4, 5)", "norm bn2 (5,)",
+        "act act2 ()", "dense fc3 (5, 7)", "last norm bn3 (7,)", "end out3 (7,)"]
+    chosen = recipe.Recipe("4C1-5C1", 1, 1, (1, 1))
+    bare = recipe.Vocabulary(named("dense"), named("conv"), named("act"), norm=None, first_conv=named("first conv"))
+    assert names(recipe.build(chosen, (1, 2, 3), 7, bare)) == [
+        "first conv conv1 (1, 4, 1, 0, 0.0)", "act act1 ()", "conv conv2 (4, 5, 1, 0, 0.0)", "act act2 ()", "flat",
+        "dense fc3 (30, 7)"]
+    with pytest.raises(ValueError, match="no convolutions in this paper"):
+        recipe.build(chosen, (1, 2, 3), 7, recipe.Vocabulary(named("dense"), None, named("act")))
+
+
+def test_inputs_come_first_and_change_the_shape():
+    net = built("4FC", (2, 3, 3), inputs=PAPERS["bitwise"].INPUTS["two-bit"][1], dropout=(0.1, 0.0))
+    assert names(net)[:3] == ["inputs", "drop0", "flat"]
+    assert next(param.shape for step in net for param in step.params) == (36, 4)
+
+
+def test_a_variants_own_recipe_goes_before_the_one_of_all():
+    recipes = {("mnist", "mlp", "quick"): "all", ("mnist", "mlp", "quick", "shift"): "own"}
+    assert recipe.choose(recipes, "mnist", "mlp", "quick", "shift") == "own"
+    assert recipe.choose(recipes, "mnist", "mlp", "quick", "deterministic") == "all"
+    with pytest.raises(KeyError):
+        recipe.choose(recipes, "mnist", "mlp", "paper", "shift")

@@ -1,6 +1,10 @@
 """Products of real numbers with weights as bits: sums in float64, and nothing but sums."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +13,8 @@ from bnn_ref.kernels import bits, compiled, sign_accumulate
 from bnn_ref.kernels.sign_accumulate import definition
 from bnn_ref.kernels.sign_accumulate import sign_accumulate as accumulate
 
-MODES = {"kernel": accumulate, "definition": definition}
+MODES = {"best": accumulate, "definition": definition,
+         "tables": lambda x, words, k: sign_accumulate.by_tables(x, words)}
 
 
 def random_case(n, k, m, seed=0):
@@ -71,17 +76,25 @@ def test_threads_and_memory_layouts_change_nothing(monkeypatch):
     np.testing.assert_array_equal(words, before[1])
 
 
-@pytest.mark.skipif(not compiled.COMPILED, reason="there is only plain Python")
 def test_the_table_of_sixteen_sums():
     x = np.array([[1, 10, 100, 1000, 7], [2, 20, 200, 2000, 8]], np.float32)
     tables = np.full((sign_accumulate.GROUPS, 16, sign_accumulate.ROWS), np.nan)
-    sign_accumulate._fill.py_func(x, 0, 2, 0, tables)
+    sign_accumulate._fill(x, 0, 2, 0, tables)
     for p in range(16):
         signs = [1 if p >> d & 1 else -1 for d in range(4)]
         assert tables[0, p, 0] == sum(s * 10**d for d, s in enumerate(signs))
         assert tables[0, p, 1] == 2 * tables[0, p, 0]
         assert tables[1, p, 0] == 7 * signs[0]
     assert not tables[2:].any() and not tables[:, :, 2:].any()
+
+
+@pytest.mark.skipif(not compiled.COMPILED, reason="this is that mode")
+def test_the_same_as_plain_python():
+    """NUMBA_DISABLE_JIT=1, in which readers step through kernels: these tests once more."""
+    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__],
+                         capture_output=True, text=True, cwd=Path(__file__).parent.parent,
+                         env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
+    assert run.returncode == 0, run.stdout
 
 
 ONES = np.ones((2, 3), np.float32)

@@ -36,10 +36,12 @@ def sign_accumulate(x, w, k):
     bits.check_words("w", w, k)
     if w.ndim != 2:
         raise ValueError(f"w: expected shape (rows, words), got {w.shape}")
-    if not COMPILED:
-        return definition(x, w, k)
+    return by_tables(np.ascontiguousarray(x), np.ascontiguousarray(w)) if COMPILED else definition(x, w, k)
+
+
+def by_tables(x, w):
+    """The product, rows of x shared among threads. Contiguous operands, checked by `sign_accumulate`."""
     out = empty((len(x), len(w)), np.float64)
-    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
     parallel_for(lambda start, stop: _accumulate(x, w, out, start, stop), -(-len(x) // ROWS),
                  -(-WORTH // (ROWS * max(1, w.size))))
     return out

@@ -31,11 +31,6 @@ from .float_baseline import VOCABULARIES as FLOAT
 
 TITLE = "BinaryConnect: training deep neural networks with binary weights during propagations"
 SOURCE = "M. Courbariaux, Y. Bengio, J.-P. David, NIPS 2015, arXiv 1511.00363"
-PUBLISHED = {                                                                # test error, percent (Table 2)
-    "mnist": "1.18 ± 0.04 (stochastic), 1.29 ± 0.08 (deterministic)",
-    "cifar10": "8.27 (stochastic), 9.90 (deterministic)",
-    "svhn": "2.15 (stochastic), 2.30 (deterministic)",
-}
 
 # By variant; the first is the default.
 VOCABULARIES = {

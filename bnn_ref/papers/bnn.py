@@ -31,7 +31,6 @@ from .float_baseline import CIFAR_NET, CIFAR_QUARTER, SVHN_NET
 
 TITLE = "Binarized Neural Networks: weights and activations constrained to +1 or -1 (BinaryNet)"
 SOURCE = "I. Hubara, M. Courbariaux, D. Soudry, R. El-Yaniv, Y. Bengio, NIPS 2016, arXiv 1602.02830"
-PUBLISHED = {"mnist": "0.96", "cifar10": "11.40", "svhn": "2.80"}            # test error, percent (Table 1, Theano)
 
 # By variant; the first is the default.
 VOCABULARIES = {

@@ -30,7 +30,6 @@ from ..recipe import Recipe, Vocabulary
 
 TITLE = "Expectation Backpropagation: parameter-free training of networks with continuous or discrete weights"
 SOURCE = "D. Soudry, I. Hubara, R. Meir, NIPS 2014"
-PUBLISHED = {"mnist": "2.12 (binary), 1.66 (real; Cheng et al. 2015, another net)"}      # test error, percent
 
 
 def _vocabularies(posterior):

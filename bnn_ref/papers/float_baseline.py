@@ -9,7 +9,6 @@ from ..recipe import Recipe, Vocabulary
 
 TITLE = "full precision, no regularizer (the baseline row of the papers' tables)"
 SOURCE = "M. Courbariaux, Y. Bengio, J.-P. David, BinaryConnect, NIPS 2015, arXiv 1511.00363, Table 2"
-PUBLISHED = {"mnist": "1.30 ± 0.04", "cifar10": "10.64", "svhn": "2.44"}     # test error, percent
 
 CIFAR_NET = "128C3-128C3-MP2-256C3-256C3-MP2-512C3-512C3-MP2-1024FC-1024FC"
 CIFAR_QUARTER = "32C3-32C3-MP2-64C3-64C3-MP2-128C3-128C3-MP2-256FC-256FC"   # a quarter of the units

@@ -204,11 +204,11 @@ def _command(settings):
     """What repeats a run, but for its seed."""
     command = f"bnn-ref train {settings['paper']} {_options(settings)}"
     try:
-        chosen = recipe.choose(PAPERS[settings["paper"]].RECIPES, settings["data"], settings["net"],
-                               settings["preset"], settings["variant"])
-    except KeyError:
-        return command
-    return command if chosen.epochs == settings["epochs"] else f"{command} --epochs {settings['epochs']}"
+        epochs = recipe.choose(PAPERS[settings["paper"]].RECIPES, settings["data"], settings["net"],
+                               settings["preset"], settings["variant"]).epochs
+    except KeyError:                             # a text task, or a recipe that is gone
+        epochs = None
+    return command if epochs == settings["epochs"] else f"{command} --epochs {settings['epochs']}"
 
 
 # --- a row of 20 steps ---------------------------------------------------------------------------------------------
