@@ -285,7 +285,8 @@ def test_exponents_of_what_goes_into_each_layer(mlp, capsys, tmp_path):
 
 
 def test_the_picture_of_exponents():
-    figure = plots.exponents({"fc1": (np.array([-2, -1]), np.array([3, 1]), 4), "fc2": (np.array([5]), np.array([2]), 0)})
+    figure = plots.exponents({"fc1": (np.array([-2, -1]), np.array([3, 1]), 4),
+                              "fc2": (np.array([5]), np.array([2]), 0)})
     one, two = figure.axes
     assert [bar.get_height() for bar in one.patches] == [0.75, 0.25]
     assert [bar.get_x() + bar.get_width() / 2 for bar in one.patches] == pytest.approx([-2, -1])

@@ -61,7 +61,7 @@ def test_a_row_does_not_depend_on_the_others():
 
 
 def test_threads_and_memory_layouts_change_nothing(monkeypatch):
-    x, _, words = random_case(600, 130, 40)
+    x, _, words = random_case(603, 130, 40)
     monkeypatch.setattr(sign_accumulate, "WORTH", 1)
     before = x.copy(), words.copy()
     compiled.set_threads(1)
