@@ -18,7 +18,7 @@ from .progress import Progress, duration
 # --- train ---------------------------------------------------------------------------------------------------------
 
 
-def _choose(options):
+def choose_settings(options):
     """What the options ask for, completed by defaults: the settings that a run records (epochs may be None still)."""
     module = PAPERS[options.paper]
     source = options.data or "digits"
@@ -29,7 +29,7 @@ def _choose(options):
         raise UsageError(f"--variant {options.variant}: {options.paper} has {' or '.join(variants)}")
     variant, preset = options.variant or variants[0], options.preset or "quick"
     known = source if source in data.NAMES else "mnist"        # own pictures take the nets of MNIST
-    offered = [key[:3] for key in module.RECIPES if key[3:] in ((), (variant,))]
+    offered = list(dict.fromkeys(key[:3] for key in module.RECIPES if key[3:] in ((), (variant,))))
     nets = [net for name, net, of in offered if (name, of) == (known, preset)]
     if not nets or (options.net and options.net not in nets):
         asked = " ".join(filter(None, [source, options.net, preset]))
@@ -38,7 +38,7 @@ def _choose(options):
             "variant": variant, "epochs": options.epochs, "seed": options.seed or 0}
 
 
-def _rounds(settings, examples):
+def rounds_of(settings, examples):
     """[(Recipe, Vocabulary)] for the settings. Own pictures take the recipe of digits or MNIST, by number."""
     name = settings["data"]
     if name not in data.NAMES:
@@ -54,7 +54,8 @@ def _rounds(settings, examples):
     return recipe.rounds(chosen, vocabulary)
 
 
-def _build(chosen, shape, classes, vocabulary):
+def build_network(chosen, shape, classes, vocabulary):
+    """The network of a recipe. Raises UsageError for pictures that do not fit it."""
     try:
         return recipe.build(chosen, shape, classes, vocabulary)
     except ValueError as error:                        # pictures too small for the net
@@ -79,15 +80,15 @@ def run_train(options):
     """Train a network into a run folder, from the start or from where the run stands. Returns the exit code."""
     if cli_text.is_text(options.data):
         return cli_text.run_cross_validation(options)
-    settings = _choose(options)
+    settings = choose_settings(options)
     folder = options.out or _default_folder(settings)
     record = runs.read(folder) if options.resume and runs.exists(folder) else None
     if record:
         _refuse_other_settings(options, settings, record["settings"])
         settings = record["settings"]
     dataset = data.load(settings["data"], options.data_dir)
-    rounds = _rounds(settings, len(dataset.train_x))
-    nets = [_build(chosen, dataset.shape, dataset.classes, vocabulary) for chosen, vocabulary in rounds]
+    rounds = rounds_of(settings, len(dataset.train_x))
+    nets = [build_network(chosen, dataset.shape, dataset.classes, vocabulary) for chosen, vocabulary in rounds]
     last = rounds[-1][0]
     described = {"settings": {**settings, "epochs": last.epochs}, "recipe": last.as_text(),
                  "shape": list(dataset.shape), "classes": dataset.classes, "examples": len(dataset.train_x),
@@ -197,11 +198,11 @@ def _report(folder, record):
 # --- evaluate ------------------------------------------------------------------------------------------------------
 
 
-def _finished(folder):
+def finished_run(folder):
     """(record, network, params, running statistics) of a finished run."""
     record = runs.read(folder)
-    chosen, vocabulary = _rounds(record["settings"], record["examples"])[-1]
-    net = _build(chosen, tuple(record["shape"]), record["classes"], vocabulary)
+    chosen, vocabulary = rounds_of(record["settings"], record["examples"])[-1]
+    net = build_network(chosen, tuple(record["shape"]), record["classes"], vocabulary)
     return record, net, *runs.load_params(folder, net)
 
 
@@ -218,7 +219,7 @@ def run_evaluate(options):
     """Print the test error of a run, in its own form, another or on bits, or of a packed file. Returns the exit
     code."""
     if options.source.is_dir() or not options.source.exists():
-        record, net, params, running = _finished(options.source)
+        record, net, params, running = finished_run(options.source)
         dataset = _fitting(options, record["settings"]["data"], tuple(record["shape"]), record["classes"])
         if options.rung is not None:
             on_bits = _on_bits(options, options.source, record, net, params, running)
@@ -249,7 +250,7 @@ def _evaluate_form(options, record, net, params, running, dataset):
     settings = record["settings"]
     form = _chosen_form(options, settings)
     trained_on = dataset if options.data is None else data.load(settings["data"], options.data_dir)
-    chosen, _ = _rounds(settings, record["examples"])[-1]
+    chosen, _ = rounds_of(settings, record["examples"])[-1]
     answers = inference.outputs(form, chosen, train.binary_shapes(net), trained_on, params, running, dataset.test_x)
     error = 100 * float(np.mean(answers.argmax(axis=1) != dataset.test_y))
     print(f"test error with {options.form} {error:.2f} %")
@@ -278,10 +279,8 @@ def _on_bits(options, folder, record, net, params, running):
         said["form"] = options.form
         net = _form_network(record, form)
         if any(map(network.has_statistics, net)):
-            # Those of the run belong to its own form; these are the ones that `inference.outputs` takes.
             train_x = data.load(settings["data"], options.data_dir).train_x
-            order = np.random.default_rng([0, 2]).permutation(len(train_x))
-            running = network.recompute_statistics(net, params, running, train.statistics_batches(train_x, order))
+            running = inference.recompute_statistics(net, params, running, train_x)
     try:
         return packed.pack_network(net, params, running, tuple(record["shape"]), json.dumps(said))
     except (ValueError, TypeError) as error:
@@ -291,8 +290,8 @@ def _on_bits(options, folder, record, net, params, running):
 
 
 def _form_network(record, form):
-    chosen, _ = _rounds(record["settings"], record["examples"])[-1]
-    return _build(chosen, tuple(record["shape"]), record["classes"], form.vocabulary)
+    chosen, _ = rounds_of(record["settings"], record["examples"])[-1]
+    return build_network(chosen, tuple(record["shape"]), record["classes"], form.vocabulary)
 
 
 def _forms_on_bits(record, params, running):
@@ -326,7 +325,7 @@ def run_pack(options):
     """Write a finished run's network as bits. Returns the exit code."""
     from . import packed
 
-    record, net, params, running = _finished(options.folder)
+    record, net, params, running = finished_run(options.folder)
     on_bits = _on_bits(options, options.folder, record, net, params, running)
     if options.out.is_dir():
         raise UsageError(f"{options.out} is a folder: name a file to write, for example {options.out / 'net.bnn'}")

@@ -235,16 +235,22 @@ def ebp_ternary_dense_surrogate(x0, hp0, hm0, b0):
     return lambda x, hp, hm, b: frozen(x, (hp - hp0) - (hm - hm0), b)
 
 
-def ebp_ternary_map_dense_forward(x, hp, hm, b):
-    """s = x w + b, w the most probable of -1, 0, +1; test time only [EBP-D].
+def most_probable(hp, hm):
+    """The most probable of -1, 0, +1; where two are, +1 goes before -1 and -1 before 0 [EBP-D].
 
-    Where two are most probable, +1 goes before -1 and -1 before 0. x: (N, D); hp, hm: (D, M); b: (M,).
-    Returns (s, None), s: (N, M).
+    hp, hm: log-odds of +1 and of -1, each against 0. Returns an array like hp.
+    """
+    return np.where(np.maximum(hp, hm) >= 0, sign(hp - hm), 0).astype(hp.dtype)
+
+
+def ebp_ternary_map_dense_forward(x, hp, hm, b):
+    """s = x w + b, w = most_probable(hp, hm); test time only [EBP-D].
+
+    x: (N, D); hp, hm: (D, M); b: (M,). Returns (s, None), s: (N, M).
     Raises TypeError or ValueError where dtypes or shapes do not fit.
     """
     check_shapes(("x", x, "N D"), ("hp", hp, "D M"), ("hm", hm, "D M"), ("b", b, "M"))
-    w = np.where(np.maximum(hp, hm) >= 0, sign(hp - hm), 0).astype(hp.dtype)
-    return x @ w + b, None
+    return x @ most_probable(hp, hm) + b, None
 
 
 # --- real weights --------------------------------------------------------------------------------------------------

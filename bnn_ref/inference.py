@@ -50,6 +50,12 @@ def sample_posterior(rng, names, params):
             else array + rng.standard_normal(array.shape, array.dtype) for name, array in params.items()}
 
 
+def recompute_statistics(net, params, running, train_x, seed=0):
+    """As `network.recompute_statistics`, over training pictures in an order drawn from `seed`: what a form is given."""
+    order = np.random.default_rng([seed, 2]).permutation(len(train_x))
+    return network.recompute_statistics(net, params, running, train.statistics_batches(train_x, order))
+
+
 def outputs(form, chosen, names, data, params, running, images, seed=0):
     """What the network answers in this form: (N, classes), averaged over samples where it draws them.
 
@@ -58,12 +64,11 @@ def outputs(form, chosen, names, data, params, running, images, seed=0):
     trained network; images: (N, C, H, W) uint8.
     """
     net = recipe.build(chosen, data.shape, data.classes, form.vocabulary)
-    rng = np.random.default_rng([seed, 2])
-    order = rng.permutation(len(data.train_x))
+    rng = np.random.default_rng([seed, 3])
     total = 0
     for _ in range(SAMPLES if form.sample else 1):
         drawn = form.sample(rng, names, params) if form.sample else params
-        own = network.recompute_statistics(net, drawn, running, train.statistics_batches(data.train_x, order))
+        own = recompute_statistics(net, drawn, running, data.train_x, seed)
         total = total + np.concatenate([network.predict(net, drawn, own, train.scale_pixels(part))
                                         for part in train.batches(images, train.EVALUATION_BATCH)])
     return total / (SAMPLES if form.sample else 1)

@@ -79,7 +79,7 @@ def _most_probable(h, b):
 
 
 def _most_probable_of_three(hp, hm, b):
-    return np.where(np.maximum(hp, hm) >= 0, binarize.sign(hp - hm), 0), b
+    return ebp.most_probable(hp, hm), b
 
 
 def _bitwise(w, b, beta_w, beta_b):

@@ -193,7 +193,7 @@ def test_weights_of_a_convolution(monkeypatch):
     net = recipe.build(float_baseline.RECIPES["digits", "convnet", "quick"], (1, 8, 8), 10,
                        float_baseline.VOCABULARIES["real"])
     params, running = network.init(net, np.random.default_rng(0))
-    monkeypatch.setattr(cli_runs, "_finished", lambda folder: (None, net, params, running))
+    monkeypatch.setattr(cli_runs, "finished_run", lambda folder: (None, net, params, running))
     assert cli_compare._first_weights(Path("a")) is params["conv1.w"]
 
 

@@ -301,9 +301,9 @@ def _timed(options):
 
     options.data, options.preset = options.data or "cifar10", options.preset or "paper"
     options.epochs = options.seed = None
-    settings = cli_runs._choose(options)
+    settings = cli_runs.choose_settings(options)
     shape, examples = TRAINING[options.data]
-    chosen, vocabulary = cli_runs._rounds(settings, examples)[-1]
+    chosen, vocabulary = cli_runs.rounds_of(settings, examples)[-1]
     return steps_row(settings, recipe.build(chosen, shape, CLASSES, vocabulary), chosen, options.note)
 
 
