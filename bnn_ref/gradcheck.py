@@ -153,6 +153,7 @@ def check_network(steps, params, running, x, labels, loss_forward, loss_backward
     if grads.keys() != params.keys():
         raise AssertionError(f"expected a gradient for each of {sorted(params)}, got {sorted(grads)}")
     rng = np.random.default_rng([seed, 1])
+    size = max(1, abs(value))                            # of a loss that is a sum: its rounding errors are as large
     checked, worst = 0, 0.0
     for name, gradient in [*grads.items(), ("x", dx)]:   # from the loss down: the first wrong one is next to the bug
         array = x if name == "x" else params[name]
@@ -168,7 +169,7 @@ def check_network(steps, params, running, x, labels, loss_forward, loss_backward
 
             numeric = central_difference(along, NETWORK_STEP)
             analytic = np.sum(gradient * direction)
-            error = float(relative_error(analytic, numeric))
+            error = float(relative_error(analytic / size, numeric / size))
             checked, worst = checked + 1, max(worst, error)
             if error > tolerance:
                 raise AssertionError(f"{name}: derivative along a random direction: analytic {analytic:.12g}, "

@@ -268,3 +268,14 @@ def _text(g):
     if g.pool != (1, 1):
         parts.append(f"max pool {g.pool[0]} every {g.pool[1]}")
     return "  ".join(parts)
+
+
+def scaled(geometry, sums):
+    """s of the float network, float32, from sums S over all planes: (N, M) integers, or float64 of real inputs."""
+    return (sums / geometry.scale).astype(np.float32)
+
+
+def normalize(s, affine):
+    """(s - mean) · scale + beta, as the float network computes it. s: float32 (..., M). Returns float32 (..., M)."""
+    mean, scale, beta = affine
+    return (s - mean) * scale + beta

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from . import losses, optim, steps
+from . import losses, network, optim, steps
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class Recipe:
     glorot_rates: bool = True                      # whether rates of real weights behind binary ones are scaled by 1/c
     clip: str = "weights"                          # what is clipped to [-1, 1]: "weights" behind binary ones, or "all"
     before: "Recipe | None" = None                 # the round before this one, whose best parameters it goes on from
+
+    def clipped(self, net):
+        """Names of the parameters that are clipped to [-1, 1]: real weights behind binary ones, or all [BNN-A2]."""
+        return {name for name, spec in network.param_specs(net).items() if spec.binary or self.clip == "all"}
 
     def as_text(self):
         """{field: text}: how a run folder records the recipe, to notice later that it changed."""

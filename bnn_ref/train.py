@@ -69,12 +69,7 @@ def training_step(net, recipe, params, running, state, x, labels, rates, rng):
     loss, cache = recipe.loss.forward(y, labels)
     _, grads = network.backward(net, caches, recipe.loss.backward(1.0, cache))
     params, state = recipe.optimizer.step(params, grads, state, rates)
-    return loss, optim.clip_weights(params, clipped(net, recipe)), running, state
-
-
-def clipped(net, recipe):
-    """Names of the parameters that are clipped to [-1, 1]: real weights behind binary ones, or all [BNN-A2]."""
-    return set(network.param_specs(net)) if recipe.clip == "all" else set(binary_shapes(net))
+    return loss, optim.clip_weights(params, recipe.clipped(net)), running, state
 
 
 def binary_shapes(net):

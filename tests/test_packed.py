@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bnn_ref import conv, data, network, packed, recipe, steps, train
+from bnn_ref import conv, data, network, packed, packed_convert, recipe, steps, train
 from bnn_ref.batchnorm import batchnorm_predict
 from bnn_ref.kernels import LADDER, bits, packed_conv
 from bnn_ref.packed_layers import BITS, PIXELS, UNIT_PIXELS, Geometry
@@ -178,7 +178,7 @@ def test_thresholds_against_every_integer(first):
     cases = [(gamma, beta, mean, var) for gamma in (1, -1, 0, -0.0, 0.37, -2e-3, 1e-38, -1e-38, 1e-45, 3e38, -3e38)
              for beta in (0, -0.0, 1, -1, 0.1) for mean in means for var in (0, 2)]
     g = replace(g, units=len(cases))
-    thresholds, flips = packed.find_thresholds(g, affine(*np.array(cases, np.float32).T))
+    thresholds, flips = packed_convert.find_thresholds(g, affine(*np.array(cases, np.float32).T))
     assert thresholds.dtype == np.int32 and flips.dtype == bool
     for case, threshold, flip in zip(cases, thresholds.tolist(), flips.tolist()):
         comp = [(s >= threshold) ^ flip for s in range(-g.bound, g.bound + 1)]
@@ -188,7 +188,7 @@ def test_thresholds_against_every_integer(first):
 @pytest.mark.parametrize("gamma, ref_bits", [(1, [0, 1, 1]), (-1, [1, 1, 0]), (0, [1, 1, 1])])
 def test_the_threshold_itself_is_plus_one_for_every_gamma(gamma, ref_bits):
     g = Geometry(BITS, (9, 1, 1), 1, (1, 1))
-    [threshold], [flip] = packed.find_thresholds(g, affine(*np.array([[gamma], [0], [3], [1]], np.float32)))
+    [threshold], [flip] = packed_convert.find_thresholds(g, affine(*np.array([[gamma], [0], [3], [1]], np.float32)))
     assert [int((s >= threshold) ^ flip) for s in (2, 3, 4)] == ref_bits
 
 

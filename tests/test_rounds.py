@@ -140,7 +140,7 @@ def test_what_is_clipped(clip):
     norms = max(np.abs(state.params[name]).max() for name in ("bn1.gamma", "bn2.gamma", "bn1.beta", "bn2.beta"))
     assert norms <= 1 if clip == "all" else norms > 1
     weights, everything = {"fc1.w", "fc2.w"}, set(state.params)
-    assert train.clipped(net, chosen) == (everything if clip == "all" else weights)
+    assert chosen.clipped(net) == (everything if clip == "all" else weights)
 
 
 @pytest.mark.parametrize(("epoch", "rate"), [(1, 1.0), (5, 1.0), (6, 0.5), (10, 0.5), (11, 0.25), (20, 0.125)])

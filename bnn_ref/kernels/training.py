@@ -7,7 +7,7 @@ run trained either way writes the same bytes; the tests hold it to that.
 from dataclasses import replace
 
 from .. import batchnorm as bn
-from .. import binarize, bit_planes, conv, dense, network, optim, train
+from .. import binarize, bit_planes, conv, dense, network, optim
 from . import training_conv, training_dense, training_norm, training_update
 
 FAST = {
@@ -93,7 +93,7 @@ def training_step(net, recipe, params, running, state, x, labels, rates, rng):
     y, caches, running = network.forward(net, params, running, x, rng)
     loss, cache = recipe.loss.forward(y, labels)
     _, grads = network.backward(net, caches, recipe.loss.backward(1.0, cache))
-    clipped = train.clipped(net, recipe)
+    clipped = recipe.clipped(net)
     if recipe.optimizer.step is optim.adam_step:
         params, state = training_update.adam_step_in_place(params, grads, state, rates, clipped)
     else:
