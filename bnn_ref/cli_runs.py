@@ -201,6 +201,8 @@ def _report(folder, record):
 def finished_run(folder):
     """(record, network, params, running statistics) of a finished run."""
     record = runs.read(folder)
+    if cli_text.is_text(record["settings"]["data"]):
+        raise UsageError(f"{folder}: a cross-validation, which leaves an error and no network")
     chosen, vocabulary = rounds_of(record["settings"], record["examples"])[-1]
     net = build_network(chosen, tuple(record["shape"]), record["classes"], vocabulary)
     return record, net, *runs.load_params(folder, net)
