@@ -28,6 +28,7 @@ class Recipe:
     decay: Callable = optim.exponential_decay      # of the learning rate: decay(first, last, epoch, epochs)
     glorot_rates: bool = True                      # whether rates of real weights behind binary ones are scaled by 1/c
     clip: str = "weights"                          # what is clipped to [-1, 1]: "weights" behind binary ones, or "all"
+    choices: object = None                         # what the paper leaves open: for a vocabulary that is a function
     before: "Recipe | None" = None                 # the round before this one, whose best parameters it goes on from
 
     def clipped(self, net):
@@ -65,9 +66,13 @@ class Vocabulary:
 
 
 def rounds(recipe, vocabulary):
-    """[(Recipe, Vocabulary)] of a run in order: one, or several where each goes on from the one before."""
-    last = [(recipe, vocabulary)]
-    return [*rounds(recipe.before, vocabulary.before), *last] if recipe.before else last
+    """[(Recipe, Vocabulary)] of a run in order: one, or several where each goes on from the one before.
+
+    vocabulary: a Vocabulary, or a function that makes one of the recipe's choices.
+    """
+    words = vocabulary if isinstance(vocabulary, Vocabulary) else vocabulary(recipe.choices)
+    last = [(recipe, words)]
+    return [*rounds(recipe.before, words.before), *last] if recipe.before else last
 
 
 def choose(recipes, data, net, preset, variant):

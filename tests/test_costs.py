@@ -115,7 +115,8 @@ def test_every_network_of_the_package(paper):
             if key[3:] not in ((), (variant,)):
                 continue
             shape = {"digits": (1, 8, 8)}.get(key[0], (3, 32, 32))
-            net = recipe.build(chosen, shape, 10, vocabulary)
+            of, words = recipe.rounds(chosen, vocabulary)[-1]
+            net = recipe.build(of, shape, 10, words)
             rows = costs.inference_costs(net, shape)
             assert [row.name for row in rows if row.name != "white"] == [
                 step.name for step in net if any(len(param.shape) > 1 for param in step.params)]
@@ -428,6 +429,7 @@ def test_the_step_is_really_made():
 def test_bitwise_and_its_first_round():
     module = PAPERS["bitwise"]
     chosen = next(value for key, value in module.RECIPES.items() if key[0] == "digits")
-    net = recipe.build(chosen, (1, 8, 8), 10, next(iter(module.VOCABULARIES.values())))
+    _, (_, words) = recipe.rounds(chosen, next(iter(module.VOCABULARIES.values())))
+    net = recipe.build(chosen, (1, 8, 8), 10, words)
     assert any(step.forward is bitwise.bitwise_dense_forward for step in net)
     assert total(count(net, 3, (1, 8, 8), 10), what=("x w", "ds wᵀ")) == 0

@@ -14,7 +14,7 @@ from bnn_ref.papers import binaryconnect, bitwise, bnn, ebp, few_multiplications
 
 SHAPE = (2, 5, 6)
 EBP = {variant: ebp.FORMS[variant]["deterministic"].vocabulary for variant in ("binary", "ternary")}
-KS = bitwise.VOCABULARIES["bipolar"]
+KS = bitwise.VOCABULARIES["bipolar"](bitwise.Choices())
 SHIFT = bnn.VOCABULARIES["shift"]
 REAL = {"binary": binaryconnect.VOCABULARIES["deterministic"],
         "ternary": few_multiplications.FORMS["ternary"]["deterministic"].vocabulary}

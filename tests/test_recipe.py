@@ -115,7 +115,8 @@ def test_a_recipe_as_text():
     text = recipe.Recipe("8FC", 3, 50, (0.1, 0.01)).as_text()
     assert text == {"net": "8FC", "epochs": "3", "batch": "50", "lr": "(0.1, 0.01)", "optimizer": "Adam",
                     "loss": "squared hinge", "dropout": "(0.0, 0.0)", "pad_value": "0.0", "inputs": "()",
-                    "decay": "exponential_decay", "glorot_rates": "True", "clip": "weights", "before": "None"}
+                    "decay": "exponential_decay", "glorot_rates": "True", "clip": "weights", "choices": "None",
+                    "before": "None"}
     text = recipe.Recipe("8FC", 3, 50, (1, 2), inputs=(centred_inputs, sign_inputs), before=recipe.Recipe(
         "8FC", 7, 50, (1, 1))).as_text()
     assert text["inputs"] == "(centred_inputs, sign_inputs)"

@@ -170,7 +170,8 @@ def test_rounds_in_order():
     nets = [recipe.build(chosen, (1, 4, 3), 2, vocabulary) for chosen, vocabulary in rounds]
     assert [net[1].forward.__name__ for net in nets] == ["dense_forward", "binary_dense_forward"]
     single = recipe.Recipe("8FC", 1, 1, (1, 1))
-    assert recipe.rounds(single, "vocabulary") == [(single, "vocabulary")]
+    words = PAPERS["float"].VOCABULARIES["real"]
+    assert recipe.rounds(single, words) == [(single, words)]
 
 
 def test_a_round_goes_on_from_the_best_of_the_one_before():
@@ -244,3 +245,22 @@ def test_stopped_in_any_epoch_of_two_rounds_and_resumed_gives_the_same_bytes(sto
     assert runs.read(whole)["rounds"] == runs.read(run)["rounds"]
     assert [record["loss"] for record in runs.read(whole)["history"]] == [
         record["loss"] for record in runs.read(run)["history"]]
+
+
+def test_what_a_paper_leaves_open_is_a_field_of_its_recipe():
+    chosen = bitwise.RECIPES["digits", "mlp", "quick", "zero-one"]
+    assert "sparsity=0.1" in chosen.as_text()["choices"]
+    for width, sign in ((32.0, "masked_sign_forward"), (None, "identity_sign_forward")):
+        other = replace(chosen, net="8FC", choices=bitwise.Choices(sparsity=0.5, width=width, logits=0.25))
+        (_, first), (of, words) = recipe.rounds(other, bitwise.VOCABULARIES["zero-one"])
+        net = recipe.build(of, (1, 4, 3), 2, words)
+        assert [step.forward.__name__ for step in net] == [
+            "rounded_pixels_forward", "flatten_forward", "bitwise_dense_forward", sign, "bitwise_dense_forward",
+            "scale_forward"]
+        assert net[-1].settings == (0.25,)
+        w, b = np.arange(1.0, 97.0).reshape(12, 8), np.arange(1.0, 9.0)
+        assert [float(beta) for beta in net[2].refresh(w, b)] == [49.0, 5.0]
+        assert [step.forward.__name__ for step in recipe.build(other.before, (1, 4, 3), 2, first)] == [
+            "unit_pixels_forward", "dropout_forward", "flatten_forward", *["compressed_dense_forward", "tanh_forward",
+                                                                           "dropout_forward"] * 2,
+            "compressed_dense_forward"]

@@ -6,7 +6,7 @@
 | tanh W̄ | inside `compressed_dense_forward` | the weight of round 1 [KS-5] |
 | w | `bitwise_weights(w, beta)` | the weight of round 2: -1, 0 (inactive) or +1 |
 | a, z̄, z | `a`, `tanh(a)`, `sign(a)` | product, unit of round 1, unit of round 2 |
-| λ | `SPARSITY` | fraction of weights that are 0 |
+| λ | `Choices.sparsity` | fraction of weights that are 0 |
 | β | `beta_w`, `beta_b` | the λ-quantile of |w| in a layer |
 | δ | `da` | derivative of the loss with respect to a [KS-6] [KS-7] |
 
@@ -15,10 +15,10 @@ Round 2, from its best parameters: signs and rounded weights in the forward and 
 the real ones (`bitwise_dense_backward`, noisy backpropagation); β is taken anew before every epoch (`network.refresh`).
 
 The paper says neither λ nor the learning rates, batch size, number of epochs of round 2, nor how softmax copes with
-integers up to 1024. Here these are the names below and the fields of the recipes, chosen on validation data.
+integers up to 1024. Here these are `Choices` and the other fields of the recipes, chosen on validation data.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .. import losses, steps
 from ..inputs import rounded_inputs, sign_inputs, two_bit_inputs, unit_inputs
@@ -27,16 +27,27 @@ from ..recipe import Recipe, Vocabulary
 TITLE = "Bitwise Neural Networks: two rounds of training for networks of bits"
 SOURCE = "M. Kim, P. Smaragdis, ICML workshop 2015, arXiv 1601.06071"
 
-SPARSITY = 0.1                        # λ
-WIDTH = 32.0                          # a unit whose sum is farther from 0 passes no gradient: √1024; the paper has none
-LOGITS = 0.03                         # what the integers at the top are multiplied by before softmax
+
+@dataclass(frozen=True)
+class Choices:
+    """What the paper leaves open of round 2."""
+
+    sparsity: float = 0.1             # λ: after training no value of it was better than another
+    width: float | None = 32.0        # a unit whose sum is farther from 0 passes no gradient; None: all do, as printed
+    logits: float = 0.03              # what the integers at the top are multiplied by before softmax
+
 
 _ROUND_1 = Vocabulary(steps.compressed_dense_step, None, steps.tanh_step, norm=None)
-_ROUND_2 = Vocabulary(steps.bitwise_dense_step(SPARSITY), None, steps.masked_sign_step(WIDTH), norm=None,
-                      last=steps.scale_step(LOGITS), before=_ROUND_1)
+
+
+def _round_2(choices):
+    sign = steps.identity_sign_step if choices.width is None else steps.masked_sign_step(choices.width)
+    return Vocabulary(steps.bitwise_dense_step(choices.sparsity), None, sign, norm=None,
+                      last=steps.scale_step(choices.logits), before=_ROUND_1)
+
 
 # By variant, the coding of pictures; the first is the default.
-VOCABULARIES = {"bipolar": _ROUND_2, "zero-one": _ROUND_2, "two-bit": _ROUND_2}
+VOCABULARIES = {"bipolar": _round_2, "zero-one": _round_2, "two-bit": _round_2}
 INPUTS = {"bipolar": ((), (sign_inputs,)), "zero-one": ((unit_inputs,), (rounded_inputs,)),
           "two-bit": ((two_bit_inputs,), (two_bit_inputs,))}                 # of round 1, of round 2
 FORMS = {}                                                                   # at test time: no other
@@ -53,7 +64,7 @@ def _first(net, epochs, lr, dropout, batch=100):
 
 
 def _second(net, epochs, lr, batch=100):
-    return Recipe(net, epochs, batch, lr, loss=losses.SOFTMAX_CROSS_ENTROPY)
+    return Recipe(net, epochs, batch, lr, loss=losses.SOFTMAX_CROSS_ENTROPY, choices=Choices())
 
 
 _NETS = {
