@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
+CHUNK = 1 << 20                       # bytes read at a time
+
 
 @contextlib.contextmanager
 def atomic_write(path):
@@ -71,6 +73,8 @@ def _read_array(archive, name):
         stored = archive.getinfo(name).file_size
         if claimed != stored:
             raise DamagedError(f"{name} claims {claimed} bytes (shape {shape}, {dtype}) but has {stored}")
-        content = member.read()  # to the end, where zipfile compares the checksum
+        content = bytearray()    # grows with what is really there, and becomes the array: not a second copy of 2 GB
+        while chunk := member.read(CHUNK):       # to the end, where zipfile compares the checksum
+            content += chunk
     order = "F" if fortran_order else "C"
-    return np.ndarray(shape, dtype, content, order=order).copy()  # bytes are read-only
+    return np.ndarray(shape, dtype, content, order=order)

@@ -16,7 +16,7 @@ import pytest
 
 from bnn_ref import data, files
 from bnn_ref.data import DataError, load, save
-from bnn_ref.files import atomic_write
+from bnn_ref.files import atomic_write, read_arrays
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS_FINGERPRINT = "9b3c803f62d0606754275702dbc5f8866c0481a72dd7f842e27d559413b55200"
@@ -525,3 +525,14 @@ def test_the_import_is_light():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     heavy = {"numba", "matplotlib", "sklearn", "scipy", "urllib.request", "http.client"}
     assert not heavy & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_reading_holds_an_array_once(write, tmp_path):
+    write(tmp_path / "a.npz", a=np.random.default_rng(0).integers(0, 256, 20_000_000, np.uint8))
+    assert peak_memory(lambda: read_arrays(tmp_path / "a.npz")) < 1.6 * 20_000_000
+    read_arrays(tmp_path / "a.npz")["a"][0] = 7                                # it is the reader's own
+    empty = tmp_path / "empty.npz"
+    write(empty, a=np.zeros((0, 3)), b=np.asfortranarray(np.arange(6.0).reshape(2, 3)))
+    assert read_arrays(empty)["a"].shape == (0, 3)
+    np.testing.assert_array_equal(read_arrays(empty)["b"], np.arange(6.0).reshape(2, 3))
