@@ -24,7 +24,9 @@ FAST = ["train", "float", "--epochs", "3"]          # the quickest network
 
 def program(*args, code=""):
     """Run bnn-ref in a process of its own; `code` runs before, to break something."""
-    source = f"{code}\nimport sys\nfrom bnn_ref.cli import main\nsys.exit(main({list(map(str, args))!r}))"
+    # A shell's background job hands down SIGINT as ignored; Ctrl-C reaches whoever sits in front of a program.
+    source = (f"import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n{code}\n"
+              f"from bnn_ref.cli import main\nsys.exit(main({list(map(str, args))!r}))")
     return subprocess.Popen([sys.executable, "-c", source], cwd=ROOT, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
