@@ -28,7 +28,8 @@ def _parser():
     command.add_argument("--net", choices=("mlp", "convnet"), help="default: what the preset has for the data")
     command.add_argument("--variant", choices=VARIANTS, metavar="NAME",
                          help="what `bnn-ref papers` lists for the paper (default: the first there)")
-    command.add_argument("--epochs", type=whole(1), help="default: the preset's; the learning rate decays over them")
+    command.add_argument("--epochs", type=whole(1), help="default: the preset's; the learning rate decays over them; "
+                         "of the last round, where there are two")
     command.add_argument("--seed", type=whole(0), help="default: 0")
     command.add_argument("--out", type=Path, metavar="RUN", help="run folder to write (default: runs/...)")
     command.add_argument("--resume", action="store_true", help="go on with the run in that folder, or begin it")

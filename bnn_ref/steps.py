@@ -117,7 +117,7 @@ def ternary_few_mult_dense_step(name, n_in, n_out):
 
 
 def compressed_dense_step(name, n_in, n_out):
-    """Dense product and bias through tanh; both of standard deviation 1/√inputs at first (Glorot for equal widths)."""
+    """Dense product and bias through tanh; weights uniform in ±√(6 / (n_in + n_out)) (Glorot), biases 0 at first."""
     return Step(name, bitwise.compressed_dense_forward, bitwise.compressed_dense_backward,
                 params=(Param("w", (n_in, n_out), _glorot), Param("b", (n_out,), _zeros)))
 
@@ -143,9 +143,9 @@ def _posterior_step(forward, backward, surrogate, numbers):
 
 # Dense products of weights that are known as distributions: (first layer, later layers, both at their most probable).
 BINARY_POSTERIOR = (
-    _posterior_step(ebp.ebp_first_dense_forward, ebp.ebp_first_dense_backward, ebp.ebp_first_dense_surrogate, "h"),
-    _posterior_step(ebp.ebp_dense_forward, ebp.ebp_dense_backward, ebp.ebp_dense_surrogate, "h"),
-    _posterior_step(ebp.ebp_map_dense_forward, None, None, "h"))
+    _posterior_step(ebp.ebp_first_dense_forward, ebp.ebp_first_dense_backward, ebp.ebp_first_dense_surrogate, ("h",)),
+    _posterior_step(ebp.ebp_dense_forward, ebp.ebp_dense_backward, ebp.ebp_dense_surrogate, ("h",)),
+    _posterior_step(ebp.ebp_map_dense_forward, None, None, ("h",)))
 TERNARY_POSTERIOR = (
     _posterior_step(ebp.ebp_ternary_first_dense_forward, ebp.ebp_ternary_first_dense_backward,
                     ebp.ebp_ternary_first_dense_surrogate, ("hp", "hm")),
@@ -154,9 +154,9 @@ TERNARY_POSTERIOR = (
     _posterior_step(ebp.ebp_ternary_map_dense_forward, None, None, ("hp", "hm")))
 REAL_POSTERIOR = (
     _posterior_step(ebp.ebp_real_first_dense_forward, ebp.ebp_real_first_dense_backward,
-                    ebp.ebp_real_first_dense_surrogate, "h"),
-    _posterior_step(ebp.ebp_real_dense_forward, ebp.ebp_real_dense_backward, ebp.ebp_real_dense_surrogate, "h"),
-    _posterior_step(ebp.ebp_real_map_dense_forward, None, None, "h"))
+                    ebp.ebp_real_first_dense_surrogate, ("h",)),
+    _posterior_step(ebp.ebp_real_dense_forward, ebp.ebp_real_dense_backward, ebp.ebp_real_dense_surrogate, ("h",)),
+    _posterior_step(ebp.ebp_real_map_dense_forward, None, None, ("h",)))
 
 
 # --- convolution ---------------------------------------------------------------------------------------------------

@@ -10,18 +10,14 @@ import sys
 import tarfile
 import zlib
 from dataclasses import replace
-from pathlib import Path
-
-import numpy as np
-import pytest
-
-from bnn_ref.data import DataError, load
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "data_scripts"))
 
 import cifar10
 import fetch
-from test_data_scripts import InterruptedTerminal, server  # noqa: F401
+import numpy as np
+import pytest
+from test_data_scripts import InterruptedTerminal
+
+from bnn_ref.data import DataError, load
 
 COUNT = 20  # pictures of a batch, in place of 10,000
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, COUNT, 3072), dtype=np.uint8)
@@ -217,7 +213,7 @@ def test_a_complete_file_is_left_alone(tmp_path, capsys):
 
 # downloads
 
-def test_download_takes_the_python_archive_and_leaves_nothing(server, official, tmp_path, monkeypatch, capsys):  # noqa: F811
+def test_download_takes_the_python_archive_and_leaves_nothing(server, official, tmp_path, monkeypatch, capsys):
     server.files = {PY.archive: official(PY, tar(members(PY)))}
     monkeypatch.setattr(cifar10, "MIRRORS", (server.url("missing"), server.url("whole")))
     monkeypatch.setattr(cifar10, "OFFICIAL", server.url("silent"))
@@ -228,7 +224,7 @@ def test_download_takes_the_python_archive_and_leaves_nothing(server, official, 
     assert err.count("\n") == 1 and server.url("whole") in err
 
 
-def test_the_slow_official_server_is_said_to_be_slow(server, official, tmp_path, monkeypatch, capsys):  # noqa: F811
+def test_the_slow_official_server_is_said_to_be_slow(server, official, tmp_path, monkeypatch, capsys):
     server.files = {PY.archive: official(PY, tar(members(PY)))}
     monkeypatch.setattr(cifar10, "OFFICIAL", server.url("whole"))
     monkeypatch.setattr(cifar10, "MIRRORS", (server.url("dropped"), cifar10.OFFICIAL))
@@ -238,7 +234,7 @@ def test_the_slow_official_server_is_said_to_be_slow(server, official, tmp_path,
     assert lines[1].startswith(f"{PY.archive}: the official server sends about 60 kB/s")
 
 
-def test_an_interrupted_download_goes_on(server, official, tmp_path, monkeypatch):  # noqa: F811
+def test_an_interrupted_download_goes_on(server, official, tmp_path, monkeypatch):
     server.files = {PY.archive: official(PY, tar(members(PY)))}
     monkeypatch.setattr(cifar10, "MIRRORS", (server.url("ranged"),))
     monkeypatch.setattr(fetch, "CHUNK", 1000)
@@ -251,7 +247,7 @@ def test_an_interrupted_download_goes_on(server, official, tmp_path, monkeypatch
     check_written(tmp_path)
 
 
-def test_mirrors_that_all_fail(server, tmp_path, monkeypatch, capsys):  # noqa: F811
+def test_mirrors_that_all_fail(server, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cifar10, "MIRRORS", (server.url("missing"), server.url("login_page")))
     error = error_of(capsys, "--out", tmp_path)
     assert "no mirror delivered cifar-10-python.tar.gz" in error and "404" in error and "--from DIR" in error

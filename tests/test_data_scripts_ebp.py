@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ebp_text
 import numpy as np
 import pytest
 
@@ -16,11 +17,6 @@ scipy_io = pytest.importorskip("scipy.io")
 sparse = pytest.importorskip("scipy.sparse")
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "data_scripts"))
-
-import ebp_text  # noqa: E402
-from test_data_scripts import server  # noqa: E402, F401
-
 RNG = np.random.default_rng(0)
 X = np.round(RNG.standard_normal((6, 5)) * (RNG.random((6, 5)) < 0.5), 3)
 X[2], X[3, 4] = 0, 2.5
@@ -148,7 +144,7 @@ def test_a_known_checksum_is_verified(source, tmp_path, capsys, monkeypatch):
     assert "has the sha256" in error_of(capsys, "--from", source, "--out", tmp_path / "other")
 
 
-def serve(server, source, monkeypatch, *kinds, known=()):  # noqa: F811
+def serve(server, source, monkeypatch, *kinds, known=()):
     """Both files at every mirror; `known` are the tasks whose checksums the script has. Returns their contents."""
     contents = {"whole": (source / "source_whole.mat").read_bytes(),
                 "thin": (source / "source_thin" / "processed_data.mat").read_bytes()}
@@ -160,7 +156,7 @@ def serve(server, source, monkeypatch, *kinds, known=()):  # noqa: F811
     return contents
 
 
-def test_download(server, source, tmp_path, capsys, monkeypatch):  # noqa: F811
+def test_download(server, source, tmp_path, capsys, monkeypatch):
     contents = serve(server, source, monkeypatch, "missing", "whole", known=("whole",))
     assert run("--out", tmp_path / "out") == 0
     check(tmp_path / "out", "whole", X)
@@ -173,7 +169,7 @@ def test_download(server, source, tmp_path, capsys, monkeypatch):  # noqa: F811
     assert "source_thin.mat" in unknown and hashlib.sha256(contents["thin"]).hexdigest() in unknown
 
 
-def test_a_wrong_download_is_refused(server, source, tmp_path, capsys, monkeypatch):  # noqa: F811
+def test_a_wrong_download_is_refused(server, source, tmp_path, capsys, monkeypatch):
     serve(server, source, monkeypatch, "wrong", known=("whole",))
     assert run("--out", tmp_path / "out") == 2
     assert "wrong sha256" in capsys.readouterr().err.splitlines()[-1]

@@ -12,20 +12,17 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import fetch
 import numpy as np
 import pytest
+import svhn
+from test_data_scripts import InterruptedTerminal, Terminal
 
 from bnn_ref import data
 from bnn_ref.data import DataError, Pieces, load, save
 
 scipy_io = pytest.importorskip("scipy.io", reason="SciPy writes the MAT files")
 SCRIPTS = Path(__file__).resolve().parent.parent / "data_scripts"
-sys.path.insert(0, str(SCRIPTS))
-
-import fetch  # noqa: E402
-import svhn  # noqa: E402
-from test_data_scripts import InterruptedTerminal, Terminal, server  # noqa: E402, F401
-
 RNG = np.random.default_rng
 COUNTS = {"train": 60, "extra": 130, "test": 25}  # in place of 73,257 and 531,131 and 26,032
 HELD_OUT = {"train": 3, "extra": 2, "test": 0}  # in place of 400 and 200
@@ -179,7 +176,7 @@ def test_progress_is_one_live_line_on_a_terminal(official, tmp_path, monkeypatch
     assert amounts == sorted(amounts) and lines[14].endswith(f" {amounts[14] * 100 // 140} %")
 
 
-def test_download(server, tmp_path, monkeypatch, capsys):  # noqa: F811
+def test_download(server, tmp_path, monkeypatch, capsys):
     server.files = CONTENTS
     monkeypatch.setattr(svhn, "MIRRORS", (server.url("missing"), server.url("whole")))
     assert run("--out", tmp_path / "out") == 0
@@ -188,7 +185,7 @@ def test_download(server, tmp_path, monkeypatch, capsys):  # noqa: F811
     assert capsys.readouterr().err.count("\n") == 4
 
 
-def test_an_interrupted_download_goes_on(server, tmp_path, monkeypatch):  # noqa: F811
+def test_an_interrupted_download_goes_on(server, tmp_path, monkeypatch):
     server.files = CONTENTS
     monkeypatch.setattr(svhn, "MIRRORS", (server.url("ranged"),))
     monkeypatch.setattr(fetch, "CHUNK", 1000)
@@ -203,7 +200,7 @@ def test_an_interrupted_download_goes_on(server, tmp_path, monkeypatch):  # noqa
     check_written(tmp_path)
 
 
-def test_an_interrupted_conversion_keeps_the_downloads(server, tmp_path, monkeypatch):  # noqa: F811
+def test_an_interrupted_conversion_keeps_the_downloads(server, tmp_path, monkeypatch):
     server.files = CONTENTS
     monkeypatch.setattr(svhn, "MIRRORS", (server.url("whole"),))
 
@@ -220,7 +217,7 @@ def test_an_interrupted_conversion_keeps_the_downloads(server, tmp_path, monkeyp
     check_written(tmp_path)
 
 
-def test_mirrors_that_all_fail(server, tmp_path, monkeypatch, capsys):  # noqa: F811
+def test_mirrors_that_all_fail(server, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(svhn, "MIRRORS", (server.url("login_page"),))
     error = error_of(capsys, "--out", tmp_path)
     assert "no mirror delivered train_32x32.mat" in error and "--from DIR" in error

@@ -444,3 +444,19 @@ def test_a_network_that_is_not_float64_is_refused_by_name():
                           ("bn2.var", {"running": {"bn2.var": np.ones(3, np.float32)}})):
         with pytest.raises(TypeError, match=rf"^{name}: expected a float64 array, got float32$"):
             check(NET, **changes)
+
+
+def test_a_large_loss_is_compared_at_its_size():
+    """A thousand and a little: differences of it are off by 1e-7, a ten-thousandth of this derivative."""
+    net = (steps.dense_step("fc1", 3, 2),)
+    rng = np.random.default_rng(0)
+    params, running = network.init(net, rng, np.float64)
+
+    def forward(y, labels):
+        return 1e3 + 1e-3 * y.sum(), y.shape
+
+    x = rng.standard_normal((4, 3))
+    check_network(net, params, running, x, None, forward, lambda dloss, shape: np.full(shape, 1e-3))
+    with pytest.raises(AssertionError, match="random direction"):
+        check_network(net, params, running, x, None, lambda y, labels: (1e3 * y.sum(), y.shape),
+                      lambda dloss, shape: np.full(shape, 1.001e3))

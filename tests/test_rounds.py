@@ -57,6 +57,33 @@ def test_fit_goes_up_the_network_to_the_last_step_that_wants_it():
     assert network.fit((Step("above", never, never),), {"a": 1}, x) == {"a": 1}
 
 
+def test_pictures_go_up_in_batches_and_none_is_lost(monkeypatch):
+    monkeypatch.setattr(network, "FIT_BATCH", 2)
+    sizes = []
+    double = Step("double", lambda x: (sizes.append(len(x)) or 2 * x, None), None)
+    x = np.arange(5.0)
+    network.fit((double, shift_step("one", lambda x: (x.tolist(),))), {}, x)
+    assert sizes == [2, 2, 1]
+    fitted = network.fit((double, shift_step("one", lambda x: (x.tolist(),))), {}, x)
+    assert fitted["one.shift"] == [0, 2, 4, 6, 8]
+
+
+def test_whitening_is_fitted_once_for_all_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BNN_REF_DATA", str(tmp_path / "data"))
+    inputs = PAPERS["float"].RECIPES["cifar10", "convnet", "quick"].inputs
+    monkeypatch.setitem(PAPERS["float"].RECIPES, ("digits", "mlp", "quick"),
+                        recipe.Recipe("8FC", 1, 50, (0.01, 0.001), inputs=inputs))
+    assert cli.main(["train", "float", "--out", "one"]) == 0
+    assert Path("data/digits-whitening.npz").exists()
+    monkeypatch.setattr(np.linalg, "eigh", lambda *args: 1 / 0)
+    assert cli.main(["train", "float", "--out", "two"]) == 0
+    assert Path("one/params.npz").read_bytes() == Path("two/params.npz").read_bytes()
+    capsys.readouterr()
+    assert cli.main(["evaluate", "two"]) == 0                 # what was fitted travels with the run
+    assert capsys.readouterr().out == f"test error {runs.read(Path('one'))['test_error']:.2f} %\n"
+
+
 def test_refresh_takes_arrays_from_parameters_alone():
     net = (shift_step("one", refresh=lambda w: (10 * w,)), shift_step("two", fit=lambda x: 1 / 0))
     running = {"one.shift": 0.0, "two.shift": 5.0}

@@ -4,7 +4,8 @@ import naive
 import naive_shift
 import numpy as np
 import pytest
-from naive import DTYPES, LAYOUTS, assert_agree, expected, read_only, sample, spoiled, uniform
+from naive import DTYPES, LAYOUTS, assert_agree, expected, read_only, sample, spoiled
+from test_batchnorm import SHAPES, arguments
 
 from bnn_ref import losses, network, steps
 from bnn_ref.batchnorm import batchnorm_backward, batchnorm_forward
@@ -16,15 +17,6 @@ from bnn_ref.shift_batchnorm import (
     shift_batchnorm_predict,
     shift_batchnorm_surrogate,
 )
-
-SHAPES = ((2, 1), (5, 3), (3, 7), (1, 2, 3, 2), (3, 2, 1, 4), (2, 3, 4, 5))
-
-
-def arguments(rng, shape, dtype=np.float64, layout="contiguous"):
-    """x, gamma, beta, running mean, running 1/√(v + ε) (some of it 0)."""
-    x = sample(rng, shape, dtype, layout)
-    gamma, beta, mean = (sample(rng, shape[1:2], dtype, layout) for _ in range(3))
-    return x, gamma, beta, mean, uniform(rng, shape[1:2], dtype, layout)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
