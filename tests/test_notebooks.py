@@ -1,68 +1,42 @@
 """The lessons: they run, they print what is committed, and their form is one that every viewer can show.
 
-`python tests/test_notebooks.py [LESSON.ipynb ...]` runs them, or all, and writes their outputs back: do that after a
-change of a lesson or of a function that one shows. A cell with the tag "varies" prints numbers that differ in their last digits (or, behind a
-training, in all) between processors; of its text everything but the numbers is compared. One with the tag "machine"
-says what this machine has or reaches; its text is not compared.
+A cell with the tag "varies" prints numbers that differ in their last digits (or, behind a training, in all) between
+processors; of its text everything but the numbers is compared. One with the tag "machine" says what this machine has or
+reaches; its text is not compared.
 """
 
-import ast
 import base64
 import json
 import os
 import re
+import subprocess
 import sys
-import tempfile
+import time
+import urllib.request
 from pathlib import Path
-from unittest import mock
 
+import contents
+import nbclient
+import nbformat
 import pytest
+import run_lessons
 
-import bnn_ref
-
-try:
-    import ipykernel  # noqa: F401
-    import nbclient
-    import nbformat
-except ImportError:
-    nbclient = None
-
-PACKAGE = Path(bnn_ref.__file__).resolve().parent
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 PATHS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-REFRESH = "if that is meant, `python tests/test_notebooks.py` writes the outputs anew"
+REFRESH = "if that is meant, `python notebooks/run_lessons.py` writes the outputs anew"
 LIMIT_NOTEBOOK, LIMIT_PICTURE = 400_000, 60_000        # bytes
 NUMBER = re.compile(r"[-+]?(\d[\d,]*\.?\d*([eE][-+]?\d+)?|\binf\b|\bnan\b)")
-EQUATION_NUMBER = re.compile(r"\[([A-Z]{2,}-[A-Z]?\d[\d.]*|[A-Z]{2,}-[A-Z])\]")
 FORBIDDEN_TEX = re.compile(r"\\newcommand|\\def\b|\\label|\\(eq)?ref\b|\\begin\{(align|equation|eqnarray|gather)\*?\}")
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/])/(home|tmp|usr|root|work|opt|var|mnt|Users|private)/|\b[A-Z]:\\\\?\w")
+REPOSITORY = "bnn-ref/bnn_ref"
+INSTALL = f"""import sys
+from importlib.util import find_spec
+
+sys.path.append("..")  # finds bnn_ref when this notebook is opened from the repository
+if find_spec("bnn_ref") is None:  # elsewhere, on Colab for instance, install it
+    %pip install --quiet git+https://github.com/{REPOSITORY}"""
 
 lessons = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-
-
-def execute(path):
-    """The notebook, run by this very interpreter, in an empty folder, with nobody's settings."""
-    notebook = nbformat.read(path, as_version=4)
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        work, spec = folder / "empty" / "work", folder / "kernels" / "bnn-ref-lessons"
-        work.mkdir(parents=True)
-        spec.mkdir(parents=True)
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        spec.joinpath("kernel.json").write_text(
-            json.dumps({"argv": command, "display_name": "lessons", "language": "python"}), encoding="utf-8")
-        python_path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
-        # One thread: matrices as small as these are slower with more, and much slower on a busy machine.
-        settings = {"JUPYTER_PATH": str(folder), "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-                    "IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": python_path,
-                    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-                    "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        with mock.patch.dict(os.environ, settings):
-            nbclient.NotebookClient(notebook, kernel_name=spec.name, timeout=300, record_timing=False,
-                                    coalesce_streams=True, resources={"metadata": {"path": str(work)}}).execute()
-        left = sorted(entry.name for entry in work.rglob("*"))
-    assert not left, f"{path.name} wrote to the reader's folder: {left}"
-    return notebook
 
 
 def code_cells(notebook):
@@ -97,16 +71,10 @@ def read(path):
 # --- they run ------------------------------------------------------------------------------------------------------
 
 
-def test_there_are_lessons():
-    assert len(PATHS) >= 3, f"no lessons in {NOTEBOOKS}"
-
-
 @lessons
 def test_runs_and_prints_what_is_committed(path):
-    if nbclient is None:
-        pytest.fail("the lessons need Jupyter: pip install \".[test]\"")
     try:
-        ran = execute(path)
+        ran = run_lessons.execute(path)
     except nbclient.exceptions.CellExecutionError as error:
         pytest.fail(f"{path.name}: {error}", pytrace=False)
     for number, (now, committed) in enumerate(zip(code_cells(ran), code_cells(read(path))), start=1):
@@ -121,8 +89,6 @@ def test_runs_and_prints_what_is_committed(path):
 
 @lessons
 def test_is_a_valid_notebook_with_outputs(path):
-    if nbclient is None:
-        pytest.fail("the lessons need Jupyter: pip install \".[test]\"")
     nbformat.validate(nbformat.read(path, as_version=nbformat.NO_CONVERT))
     notebook = read(path)
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
@@ -175,21 +141,11 @@ def test_equations_show_in_every_viewer(path):
         assert not inside, f"{path.name}, {cell['id']}: $$ is not closed"
 
 
-def documented_equations():
-    """Every [BNN-1] in a docstring of the package."""
-    found = set()
-    for source in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-                found.update(EQUATION_NUMBER.findall(ast.get_docstring(node) or ""))
-    return found
-
-
 @lessons
 def test_equation_numbers_are_those_of_the_docstrings(path):
     tags = set(re.findall(r"\\tag\{([^}]*)\}", markdown(read(path))))
     assert tags, f"{path.name}: no equation has a number"
-    assert not tags - documented_equations()
+    assert not tags - set(contents.documented_equations())
 
 
 @lessons
@@ -215,17 +171,74 @@ def test_links_between_lessons_lead_somewhere(path):
         assert target.startswith("https://") or (NOTEBOOKS / target).exists(), f"{path.name}: {target}"
 
 
-def test_the_table_of_contents_is_complete():
+@lessons
+def test_installs_the_package_where_it_is_missing(path):
+    head, install = read(path)["cells"][:2]
+    badge = f"(https://colab.research.google.com/github/{REPOSITORY}/blob/main/notebooks/{path.name})"
+    assert badge in joined(head["source"])
+    assert joined(install["source"]) == INSTALL
+
+
+# --- the path through them -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def books():
+    return {lesson.number: contents.read(lesson) for lesson in contents.LESSONS}
+
+
+def test_the_path_has_every_lesson_in_its_order():
+    assert [lesson.file for lesson in contents.LESSONS] == [path.name for path in PATHS]
+    assert [lesson.number for lesson in contents.LESSONS] == list(range(1, len(PATHS) + 1))
+    assert sorted(number for _, numbers, _ in contents.TRACKS for number in numbers) == list(range(1, len(PATHS) + 1))
+    for lesson in contents.LESSONS:
+        assert all(1 <= need < lesson.number for need in lesson.needs)
+        assert 10 <= lesson.minutes <= 25
+
+
+def test_the_tables_are_the_generated_ones(books):
     text = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
-    assert not [path.name for path in PATHS if f"({path.name})" not in text]
+    again = "`python notebooks/contents.py` writes it anew"
+    assert contents.insert(text, contents.generated(books)) == text, again
+    assert (NOTEBOOKS / "path.svg").read_text(encoding="utf-8") == contents.picture(books), again
 
 
-if __name__ == "__main__":
-    if nbclient is None:
-        sys.exit("the lessons need Jupyter: pip install \".[test]\"")
-    for lesson in [Path(name).resolve() for name in sys.argv[1:]] or PATHS:
-        refreshed = execute(lesson)
-        refreshed.metadata = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python",
-                                             "name": "python3"}, "language_info": {"name": "python"}}
-        lesson.write_text(nbformat.writes(refreshed) + "\n", encoding="utf-8", newline="\n")
-        print(f"{lesson.name}: {lesson.stat().st_size:,} bytes")
+def test_every_equation_of_the_package_is_in_a_lesson(books):
+    shown = {tag for book in books.values() for tag in book.tags}
+    assert set(contents.documented_equations()) == shown
+
+
+def test_titles_and_sections_carry_the_number_of_the_lesson(books):
+    for number, book in books.items():
+        assert book.title.startswith(f"{number}. ")
+        assert list(book.sections) == [f"{number}.{i}" for i in range(1, len(book.sections) + 1)]
+        assert book.sources, f"lesson {number} shows no source"
+
+
+def test_links_of_the_contents_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", (NOTEBOOKS / "README.md").read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (NOTEBOOKS / target).exists(), target
+
+
+def test_one_command_opens_the_first_lesson(tmp_path):
+    """The README's, but for the browser: Jupyter serves the page that it would open there, and the lesson on it."""
+    text = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"&& jupyter (lab notebooks/01_\w+\.ipynb)\n", text)
+    folders = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    server = subprocess.Popen([sys.executable, "-m", "jupyter", *command.split(), "--no-browser", "--port=0",
+                               "--allow-root"], cwd=NOTEBOOKS.parent, env={**os.environ, **folders},
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        opened, end = [], time.monotonic() + 120
+        while not opened and time.monotonic() < end and server.poll() is None:
+            time.sleep(0.2)
+            opened = list(tmp_path.glob("RUNTIME/jpserver-file-to-run-*.html"))
+        url = re.search(r'url=(http://[^"]+)"', opened[0].read_text(encoding="utf-8"))[1]
+        assert f"/lab/tree/{PATHS[0].name}?" in url
+        with urllib.request.urlopen(url, timeout=60) as page:
+            assert b"JupyterLab" in page.read()
+        with urllib.request.urlopen(url.replace("/lab/tree/", "/api/contents/"), timeout=60) as lesson:
+            assert json.load(lesson)["type"] == "notebook"
+    finally:
+        server.terminate()
+        server.wait(timeout=60)

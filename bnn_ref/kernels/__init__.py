@@ -1,4 +1,4 @@
-"""The XNOR-popcount matrix product: bits.py (packing), a file a platform, LADDER as data, bench.py."""
+"""The XNOR-popcount matrix product: bits.py (packing), a file a platform, LADDER as data."""
 
 from .ladder import LADDER, plane_matmul, xnor_matmul
 

@@ -5,7 +5,7 @@
 | w̄ | `w` | the real weight, in [-1, 1] |
 | W | `stochastic_sign(w, u)`, `stochastic_ternary(w, u)` | the weight of this minibatch [BC-2] [FM-1] |
 | x | `x` | input of a layer |
-| x̃ | `stochastic_power_of_two(x, r)` | x rounded to a power of two at random, its mean being x [FM-2] |
+| x̃ | `stochastic_power_of_two(x, r)` | x rounded to a power of two at random, its mean being x [FM-3] |
 | δ | `ds` | derivative of the loss with respect to the product |
 | η | `lr` | learning rate |
 | C | `loss` | squared hinge |
