@@ -50,28 +50,40 @@ LESSONS = (
     Lesson("01_train_a_binarized_network", "What is a network of signs, and does it learn?", "BNN", 20, ()),
     Lesson("02_sign_and_stochastic_sign", "What is left of a number when only its sign is kept?", "BC", 20, (1,)),
     Lesson("03_the_dense_layer_and_its_derivative", "How does a loss reach a weight?", "", 20, (1,)),
-    Lesson("04_check_a_gradient", "Is this derivative right?", "", 25, (3,)),
-    Lesson("05_differentiate_sign", "How can a gradient pass a function without a slope?", "BNN", 25, (2, 4)),
-    Lesson("06_batch_normalization", "Why is it in front of every sign, and what is left of it at the end?", "BN", 25,
-           (4,)),
-    Lesson("07_squared_hinge_and_softmax", "What does a loss ask of ten outputs?", "", 20, (4,)),
-    Lesson("08_optimizers", "How far does a gradient move a weight?", "ADAM", 25, (3,)),
+    Lesson("04_check_a_gradient", "Is this derivative right, and how is a check fooled?", "", 25, (3,)),
+    Lesson("05_differentiate_sign",
+           "How can a gradient pass a function without a slope, and how do you verify it?", "BNN", 25, (2, 4)),
+    Lesson("06_batch_normalization",
+           "Why is it in front of every sign, and what is left of it at the end?", "BN", 25, (4,)),
+    Lesson("07_squared_hinge_and_softmax",
+           "What does a loss ask of ten outputs, and why does a hinge fail where softmax works?", "", 20, (4,)),
+    Lesson("08_optimizers",
+           "How far does a gradient move a weight, and why do binary weights want their own rate?", "ADAM", 25, (3,)),
     Lesson("09_binaryconnect", "Why keep real weights, if the network uses their signs?", "BC", 25, (5, 7, 8)),
-    Lesson("10_binarized_neural_networks", "What does Algorithm 1 compute, line by line?", "BNN", 25, (6, 9)),
-    Lesson("11_the_binary_convnet", "What becomes of a convolution whose pixels are ±1?", "BNN", 25, (10,)),
-    Lesson("12_shift_based_batch_normalization", "Can a batch be normalized without multiplying?", "BNN", 20, (10,)),
-    Lesson("13_shift_based_adamax", "Can weights be updated without multiplying?", "BNN", 20, (8, 12)),
-    Lesson("14_few_multiplications", "Which products of a training step can be left out?", "FM", 25, (9,)),
-    Lesson("15_expectation_backpropagation", "What if the weights are probabilities?", "EBP", 25, (4,)),
-    Lesson("16_bitwise_networks", "How is a trained network rounded to bits?", "KS", 25, (5, 7, 8)),
-    Lesson("17_bits_xnor_popcount", "Why is a product of signs k − 2 popcount?", "BNN", 20, (2,)),
-    Lesson("18_the_cpu_ladder", "How fast can it be on this processor?", "", 25, (17,)),
-    Lesson("19_the_gpu_ladder", "Which thread computes what?", "BNN", 25, (17,)),
-    Lesson("20_pixels_as_bit_planes", "What does a network of bits do with 8-bit pixels?", "BNN", 15, (17,)),
-    Lesson("21_a_network_on_bits", "Can a trained network do without floats, and not differ in one bit?", "BNN", 25,
-           (6, 20)),
-    Lesson("22_memory_energy_filters", "What does a network cost?", "BNN", 20, (10,)),
-    Lesson("23_five_papers", "What does each idea buy?", "", 25, (10, 14, 15, 16)),
+    Lesson("10_binarized_neural_networks",
+           "What does Algorithm 1 compute, line by line, and what in it is binary?", "BNN", 25, (6, 9)),
+    Lesson("11_the_binary_convnet", "What lies beyond the border of a picture of +1 and −1?", "BNN", 25, (10,)),
+    Lesson("12_shift_based_batch_normalization",
+           "Can a batch be normalized without multiplying?", "BNN", 20, (10,)),
+    Lesson("13_shift_based_adamax",
+           "Can weights be updated without multiplying, and by which of two rules?", "BNN", 20, (8, 12)),
+    Lesson("14_few_multiplications",
+           "How does a training step get by with one multiplication in a thousand?", "FM", 25, (9,)),
+    Lesson("15_expectation_backpropagation",
+           "What if a weight is a coin, learnt by Bayes' rule, without a learning rate?", "EBP", 25, (4,)),
+    Lesson("16_bitwise_networks",
+           "What does rounding destroy, and how does a second round bring it back?", "KS", 25, (5, 7, 8)),
+    Lesson("17_bits_xnor_popcount",
+           "Why is a product of signs k − 2 popcount, and where does it go wrong?", "BNN", 20, (2,)),
+    Lesson("18_the_cpu_ladder", "How fast can it be here, and why is \"binary\" alone not fast?", "", 25, (17,)),
+    Lesson("19_the_gpu_ladder",
+           "Which thread computes what, and which words does its block fetch?", "BNN", 25, (17,)),
+    Lesson("20_pixels_as_bit_planes", "What does a network of bits do with 8-bit pixels?", "BNN", 20, (17,)),
+    Lesson("21_a_network_on_bits",
+           "Can a trained network do without floats, and not differ in one bit?", "BNN", 25, (6, 20)),
+    Lesson("22_memory_energy_filters",
+           "What does a network cost, and how often does it repeat itself?", "BNN", 20, (10,)),
+    Lesson("23_five_papers", "What does each idea buy, and which differences are real?", "", 25, (10, 14, 15, 16)),
 )
 # Rows of the picture: name, lessons, column of the first. What builds on each other lies in neighbouring rows.
 TRACKS = (("on bits", range(17, 22), 2), ("the equations", range(1, 9), 0), ("the papers", range(9, 17), 0),
@@ -101,7 +113,7 @@ QUESTIONS = (
     ("How do I export it? Is ONNX's Sign the right one?", "21.9"),
     ("The code does not run any more: Theano, Lasagne, Keras?", "23.5"),
     ("Where do the data come from, if the links are dead?", "11.8"),
-    ("Is there code for Expectation Backpropagation and Bitwise networks?", "15.1"),
+    ("Is there code for Expectation Backpropagation and Bitwise networks?", "15", "16"),
 )
 
 # --- what the notebooks and the package say of themselves ----------------------------------------------------------
@@ -221,25 +233,28 @@ def questions_table(books):
         answers = []
         for section in sections:
             lesson = LESSONS[int(section.split(".")[0]) - 1]
-            answers.append(f"[{section} {books[lesson.number].sections[section]}]({lesson.file})")
+            book = books[lesson.number]
+            headline = f"{section} {book.sections[section]}" if "." in section else f"lesson {book.title}"
+            answers.append(f"[{headline}]({lesson.file})")
         rows.append([question, "; ".join(answers)])
     return _table(["question", "answer"], rows)
 
 
 def equations_table(books):
-    """Equation, lessons, functions whose docstrings name it, the test file that speaks most of each."""
+    """Equation, lessons, functions whose docstrings name it; their modules' tests, else those that name them."""
     tests = {path.name: path.read_text(encoding="utf-8") for path in sorted(TESTS.glob("test_*.py"))}
 
-    def tested(function):
+    def tested(file, function):
         counts = {name: len(re.findall(rf"\b{function}\b", text)) for name, text in tests.items()}
-        best = max(counts, key=counts.get)
+        own = f"test_{Path(file).stem}.py"
+        best = own if counts.get(own) else max(counts, key=counts.get)
         return [best] if counts[best] else []
 
     rows = []
     for tag, places in sorted(documented_equations().items()):
         lessons = [f"[{lesson.number}]({lesson.file})" for lesson in LESSONS if tag in books[lesson.number].tags]
         functions = [f"[{function or file}](../bnn_ref/{file})" for file, function in places]
-        names = _once(name for _, function in places if function for name in tested(function))
+        names = _once(name for file, function in places if function for name in tested(file, function))
         rows.append([tag, ", ".join(lessons), ", ".join(functions),
                      ", ".join(f"[{name}](../tests/{name})" for name in names)])
     return _table(["equation", "lesson", "function", "test"], rows)

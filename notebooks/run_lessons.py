@@ -1,4 +1,4 @@
-"""Runs lessons and writes their outputs back, then the tables of README.md: `python notebooks/run_lessons.py [FILE]...`.
+"""Runs lessons and writes their outputs back, then what README.md says of them: `run_lessons.py [FILE ...]`.
 
 Do that after a change of a lesson, or of a function that one shows; without a file it runs them all.
 """
