@@ -163,16 +163,16 @@ def shift_adamax_init(params):
 def shift_adamax_step(params, grads, state, lr, beta1=0.9, beta2=0.999, eps=2**-27):
     """m as in AdaMax, v ← AP2(max(β₂ v, |g|)) + ε, w ← w - AP2(η/(1-β₁ᵗ)) · m / v; as its authors coded it [BNN-A2].
 
-    Both factors of m are shifts; a v that is not far above ε is a power of two plus ε, and there the division is
-    one. The *rounded* v is stored: AP2(0.999 · 2^k) is 2^k again, so with any β₂ above 2^(-1/2) v never decays; it is
-    the largest AP2(|g|) of the whole run. (A weight without any gradient has its v creep from ε to 5ε and stop; its
-    m is 0.)
+    The factor of m is a shift; so is the division by v, but for its ε: v is a power of two plus ε, and in float32 that
+    sum is not the power itself where v is below 2^-3. The *rounded* v is stored: AP2(0.999 · 2^k) is 2^k again, so with
+    any β₂ above 2^(-1/2) v never decays; it is the largest AP2(|g|) of the whole run. (A weight without any gradient
+    has its v creep from ε to 5ε and stop; its m is 0.)
 
-    η is the whole rate of a parameter, its factor 1/c included (`learning_rates`), and is rounded as a whole, so that
-    every step is a shift. The authors round η/(1-β₁ᵗ) by itself and multiply by the factor: as it is in their MNIST
-    model, by its AP2 in their CIFAR-10 model. Steps here differ from theirs by a factor of 2 at most. For an η that
-    is 2^k before the factor, once 1-β₁ᵗ is 1 up to rounding, they are those of the CIFAR-10 model, and within √2 of the
-    MNIST model's. Raises ValueError where grads do not fit params.
+    η is the whole rate of a parameter, its factor 1/c included (`learning_rates`), and is rounded as a whole. The
+    authors round η/(1-β₁ᵗ) by itself and multiply by the factor: as it is in their MNIST model, by its AP2 in their
+    CIFAR-10 model. Steps here differ from theirs by a factor of 2 at most. For an η that is 2^k before the factor, once
+    1-β₁ᵗ is 1 up to rounding, they are those of the CIFAR-10 model, and within √2 of the MNIST model's.
+    Raises ValueError where grads do not fit params.
     """
     def move(m, v, rate, correction):
         v = ap2(v) + eps

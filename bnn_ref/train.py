@@ -147,7 +147,7 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
                 rates, rng)
             if not np.isfinite(loss):
                 raise TrainingError(f"the loss is {loss} in epoch {epoch}, step {done} of {total}: "
-                                    "a smaller learning rate may help")
+                                    "a smaller learning rate, or a smaller batch, may help")
             loss_sum += float(loss)
             tick(epoch, done, total, loss_sum / done)
         running = network.recompute_statistics(net, params, running, statistics_batches(data.train_x, order))
