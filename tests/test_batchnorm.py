@@ -7,6 +7,8 @@ from naive import DTYPES, LAYOUTS, assert_agree, expected, sample, spoiled, unif
 
 from bnn_ref.batchnorm import batchnorm_backward, batchnorm_forward, batchnorm_predict
 
+pytestmark = pytest.mark.task_batchnorm
+
 SHAPES = ((2, 1), (5, 3), (3, 7), (1, 2, 3, 2), (3, 2, 1, 4), (2, 3, 4, 5))
 
 

@@ -7,6 +7,8 @@ from naive import DTYPES, LAYOUTS, assert_agree, expected, sample, spoiled, unif
 
 from bnn_ref import binarize, relu
 
+pytestmark = pytest.mark.task_straight_through
+
 UNARY = {
     "sign": (binarize.sign_forward, binarize.sign_backward, naive.sign, naive.straight_through),
     "hard_tanh": (binarize.hard_tanh_forward, binarize.hard_tanh_backward, naive.hard_tanh, naive.straight_through),

@@ -12,6 +12,8 @@ from bnn_ref import bit_planes, conv, dense
 from bnn_ref.gradcheck import check_op
 from bnn_ref.train import scale_pixels
 
+pytestmark = pytest.mark.task_packing
+
 EDGES = (0, 255, 128, 127, 1, 254)
 
 

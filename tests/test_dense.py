@@ -7,9 +7,12 @@ from naive import DTYPES, LAYOUTS, assert_agree, expected, sample, spoiled, unif
 
 from bnn_ref import checks, dense
 
+pytestmark = pytest.mark.task_dense
+
 SIZES = ((1, 1, 1), (1, 7, 3), (5, 3, 2), (4, 4, 4), (3, 13, 1))       # N D M
 
 
+@pytest.mark.task_binaryconnect
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
@@ -37,6 +40,7 @@ def test_products_agree_with_the_loops(sizes, dtype, layout):
         assert_agree(comp, ref, dtype)
 
 
+@pytest.mark.task_binaryconnect
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_surrogates_have_slope_one_around_the_binary_weights(dtype):
     rng = np.random.default_rng(1)

@@ -13,6 +13,8 @@ from bnn_ref.binarize import sign_forward
 from bnn_ref.gradcheck import check_network, check_op
 from bnn_ref.network import Param, Step
 
+pytestmark = pytest.mark.task_ebp
+
 # the normal distribution
 
 Z = np.concatenate([np.linspace(-60, 60, 1201), np.linspace(-1.2, 1.2, 241), [-1e3, -300, 300, 1e3],

@@ -22,6 +22,8 @@ from bnn_ref.gradcheck import Report, check_network, check_op
 from bnn_ref.kernels import training
 from bnn_ref.relu import relu_backward, relu_forward
 
+pytestmark = pytest.mark.task_dense
+
 RNG = np.random.default_rng(0)
 X = read_only(np.array([[-2.0, -0.6, 0.3, 1.4], [0.2, 1.7, -0.4, -1.3], [0.7, -0.1, 2.2, 0.5]]))      # off the kinks
 W = read_only(RNG.standard_normal((4, 4)))                                  # square: a transposed dw has its shape
@@ -42,6 +44,7 @@ def test_every_operation_is_accepted(case):
     assert report.worst < 1e-7
 
 
+@pytest.mark.task_bnn
 @pytest.mark.parametrize("case", NETWORK_CASES, ids=lambda case: case.name)
 def test_every_network_is_accepted(case):
     report = case.check()
@@ -76,6 +79,7 @@ def test_docstrings_say_what_the_list_says(case):
         assert case.claim == f"ESTIMATOR of {case.surrogate.__name__}"
 
 
+@pytest.mark.task_straight_through
 def test_an_estimator_is_no_derivative_of_its_own_forward():
     """Differences through sign are exactly zero: a check without a surrogate refuses every straight-through one."""
     dout = RNG.standard_normal(X.shape)
@@ -181,6 +185,7 @@ def test_the_same_backwards_without_the_mistakes_are_accepted(forward, backward,
     assert check_op(forward, backward, *args).worst < 1e-8
 
 
+@pytest.mark.task_straight_through
 def test_the_straight_through_mask_is_checked_against_the_surrogate():
     for wrong in (lambda dout, x: dout.copy(), lambda dout, x: dout * (np.abs(x) <= 1.5),
                   lambda dout, x: dout * (np.abs(x) >= 1), lambda dout, x: 0 * dout):

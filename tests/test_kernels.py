@@ -15,6 +15,8 @@ import pytest
 
 from bnn_ref.kernels import LADDER, bits, compiled, ladder, machine, packing, panels, plane_matmul, xnor_matmul
 
+pytestmark = pytest.mark.task_xnor
+
 CPU = [rung for rung in LADDER if rung.module != "cuda"]
 SIZES = [1, 63, 64, 65, 130] if compiled.COMPILED else [1, 2, 65]
 if compiled.COMPILED:

@@ -21,6 +21,8 @@ pytest.importorskip("numba", reason="the CUDA kernels are Numba's")
 
 from bnn_ref.kernels import bits, cuda, cuda_tensor, gpu, ladder, reference
 
+pytestmark = pytest.mark.task_cuda
+
 SIMULATED = cuda.SIMULATED
 SHAPES = ((1, 1, 1), (19, 21, 70), (5, 3, 64), (17, 33, 65), (3, 2, 130), (18, 5, 330))
 

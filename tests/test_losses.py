@@ -7,6 +7,8 @@ from naive import DTYPES, LAYOUTS, assert_agree, expected, read_only, sample, sp
 
 from bnn_ref import losses
 
+pytestmark = pytest.mark.task_bnn
+
 LOSSES = {
     "squared hinge": (losses.SQUARED_HINGE, naive.squared_hinge, naive.squared_hinge_backward),
     "softmax cross-entropy": (losses.SOFTMAX_CROSS_ENTROPY, naive.softmax_cross_entropy,

@@ -94,6 +94,7 @@ def test_gradients_have_the_names_shapes_and_dtypes_of_the_parameters(dtype):
     assert all((new_running[name] != value).all() for name, value in running.items())
 
 
+@pytest.mark.task_bnn
 def test_forward_and_predict_agree_with_the_composed_loops():
     net = mlp()
     params, running, x = start(net)
@@ -229,6 +230,7 @@ def test_recompute_statistics_takes_the_statistics_of_each_batch_alone():
 # freezing
 
 
+@pytest.mark.task_bnn
 @pytest.mark.parametrize("dense", [steps.dense_step, steps.binary_dense_step, steps.stochastic_binary_dense_step])
 @pytest.mark.parametrize("activation", [steps.relu_step, steps.sign_step, steps.stochastic_sign_step])
 def test_frozen_network_has_the_same_value_with_the_same_noise(dense, activation):

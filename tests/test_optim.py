@@ -12,6 +12,8 @@ from naive import DTYPES, LAYOUTS, assert_agree, read_only, sample
 from bnn_ref import optim
 from bnn_ref.powers import ap2
 
+pytestmark = pytest.mark.task_optimizers
+
 BLOCK = 32768
 
 
@@ -278,6 +280,7 @@ def test_how_far_the_steps_are_from_those_of_the_authors_models(factor):
 # clipping
 
 
+@pytest.mark.task_binaryconnect
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_clip_weights_clips_the_named_ones_alone(dtype):
     rng = np.random.default_rng(3)
@@ -297,6 +300,7 @@ TABLE = [((784, 1024), 34.718, 1205.33), ((1024, 1024), 36.950, 1365.33), ((1024
          ((8192, 1024), 78.384, 6144.00)]
 
 
+@pytest.mark.task_binaryconnect
 @pytest.mark.parametrize("shape, inverse, inverse_square", TABLE, ids=str)
 def test_glorot_coefficients_of_the_papers_networks(shape, inverse, inverse_square):
     comp = optim.glorot_coefficient(shape)
@@ -304,6 +308,7 @@ def test_glorot_coefficients_of_the_papers_networks(shape, inverse, inverse_squa
     assert round(1 / comp**2, 2) == inverse_square
 
 
+@pytest.mark.task_binaryconnect
 def test_glorot_coefficient_of_a_kernel_that_is_not_square():
     ref = naive.glorot_coefficient(2 * 5 * 3, 2 * 5 * 4)          # 3 channels in, 4 out
     assert math.isclose(optim.glorot_coefficient((4, 3, 2, 5)), ref, rel_tol=1e-12)
@@ -315,6 +320,7 @@ def test_glorot_coefficient_refuses_other_shapes(shape):
         optim.glorot_coefficient(shape)
 
 
+@pytest.mark.task_binaryconnect
 @pytest.mark.parametrize("power", [1, 2])
 def test_learning_rates_scale_binary_weights_by_a_power_of_the_coefficient(power):
     names = ["fc1.w", "bn1.gamma", "fc2.w"]

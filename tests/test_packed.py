@@ -11,6 +11,8 @@ from bnn_ref.kernels import LADDER, bits, packed_conv
 from bnn_ref.packed_layers import BITS, PIXELS, UNIT_PIXELS, Geometry
 from bnn_ref.papers import bnn
 
+pytestmark = pytest.mark.task_packing
+
 VOCABULARY = bnn.VOCABULARIES["deterministic"]
 
 

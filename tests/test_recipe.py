@@ -16,6 +16,7 @@ def built(net, shape=(1, 8, 8), paper="bnn", weights="deterministic", **changes)
     return recipe.build(recipe.Recipe(net, 1, 1, (1, 1), **changes), shape, 10, PAPERS[paper].VOCABULARIES[weights])
 
 
+@pytest.mark.task_bnn
 def test_an_mlp_is_flat_product_normalization_activation():
     net = built("16FC-12FC")
     assert names(net) == "flat fc1 bn1 act1 fc2 bn2 act2 fc3 bn3".split()

@@ -45,6 +45,7 @@ def bnn_by_hand(x, labels, w1, gamma1, beta1, w2, gamma2, beta2):
     return (hinge**2).mean(), (x.T @ ds1, dgamma1, dbeta1, a1_b.T @ ds2, dgamma2, dbeta2)
 
 
+@pytest.mark.task_binaryconnect
 @pytest.mark.parametrize("optimizer", [optim.SGD, optim.ADAM])
 def test_a_step_is_algorithm_1(optimizer):
     net = (steps.flatten_step("flat"), steps.binary_dense_step("fc1", 12, 6), steps.batchnorm_step("bn1", 6),
