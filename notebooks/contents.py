@@ -104,7 +104,7 @@ QUESTIONS = (
     ("How do you pad, if zero is not a value?", "11.4"),
     ("What if the number of channels is no multiple of 64?", "17.4"),
     ("Where does batch normalization go, why is it indispensable, how does it fold into a threshold?", "6.1", "6.6"),
-    ("Are the first and the last layer binarized, too?", "20.5"),
+    ("Are the first and the last layer binarized, too?", "10.7", "20.5"),
     ("Hinge or cross-entropy? Which learning rate, and what is W_LR_scale?", "7.5", "8.5"),
     ("Stochastic or deterministic, in training and in the test?", "9.6"),
     ("What are XNOR-Net's scales α and K, and their gradients?", "21.8"),
