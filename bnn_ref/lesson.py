@@ -9,4 +9,4 @@ import inspect
 def show(*functions):
     """Print the source of the given functions, classes or modules; of a compiled kernel the Python it came from."""
     for function in functions:
-        print(inspect.getsource(getattr(function, "py_func", function)))
+        print(inspect.getsource(function))
