@@ -182,11 +182,13 @@ def test_convolution(geometry, dtype, layout, threads):
     rng = RNG(0)
     real, w = sample(rng, shape, dtype, layout), sample(rng, (m, shape[1], *kernel), dtype, layout)
     binary = plus_minus_one(rng, shape, dtype, layout)
-    for fast, readable, x, pad_value in (
-            (training_conv.conv_forward, conv.conv_forward, real, 0.5),
-            (training_conv.binary_conv_forward, conv.binary_conv_forward, real, border),
-            (training_conv.xnor_conv_forward, conv.binary_conv_forward, binary, border)):
-        settings = stride, pad, pad_value
+    u = rng.random(w.shape, dtype)
+    for fast, readable, x, draw, pad_value in (
+            (training_conv.conv_forward, conv.conv_forward, real, (), 0.5),
+            (training_conv.binary_conv_forward, conv.binary_conv_forward, real, (), border),
+            (training_conv.stochastic_binary_conv_forward, conv.stochastic_binary_conv_forward, real, (u,), border),
+            (training_conv.xnor_conv_forward, conv.binary_conv_forward, binary, (), border)):
+        settings = *draw, stride, pad, pad_value
         (comp_s, comp_cache), (ref_s, ref_cache) = fast(x, w, *settings), readable(x, w, *settings)
         assert_same(comp_s, ref_s)
         ds = sample(rng, ref_s.shape, dtype, layout)
@@ -248,6 +250,8 @@ def test_wrong_arrays_are_refused_in_the_same_words():
             (training_norm.batchnorm_forward, batchnorm.batchnorm_forward, [rows, units, units, units, units]),
             (training_conv.conv_forward, conv.conv_forward, [maps, kernels, 1, 0, 0.0]),
             (training_conv.binary_conv_forward, conv.binary_conv_forward, [maps, kernels, 1, 0, 0.0]),
+            (training_conv.stochastic_binary_conv_forward, conv.stochastic_binary_conv_forward,
+             [maps, kernels, kernels, 1, 0, 0.0]),
             (training_conv.xnor_conv_forward, conv.binary_conv_forward, [maps, kernels, 1, 0, 1.0]),
             (training_conv.max_pool_forward, conv.max_pool_forward, [maps, 2, 2])):
         for place in [i for i, value in enumerate(good) if isinstance(value, np.ndarray)]:
@@ -476,6 +480,7 @@ if not compiled.COMPILED:
     ("bnn", "deterministic", {"net": CONVNET}),
     ("binaryconnect", "stochastic", {"net": MLP, "dropout": (0.1, 0.2)}),
     ("binaryconnect", "deterministic", {"net": CONVNET}),
+    ("binaryconnect", "stochastic", {"net": CONVNET}),
     ("float", "real", {"net": CONVNET}),
 ], ids=str)
 def test_a_run_writes_the_same_bytes(paper, weights, chosen, threads):

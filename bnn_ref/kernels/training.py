@@ -20,6 +20,8 @@ FAST = {
     conv.conv_backward: training_conv.conv_backward,
     conv.binary_conv_forward: training_conv.binary_conv_forward,
     conv.binary_conv_backward: training_conv.conv_backward,
+    conv.stochastic_binary_conv_forward: training_conv.stochastic_binary_conv_forward,
+    conv.stochastic_binary_conv_backward: training_conv.conv_backward,
     conv.max_pool_forward: training_conv.max_pool_forward,
     conv.max_pool_backward: training_conv.max_pool_backward,
     bn.batchnorm_forward: training_norm.batchnorm_forward,

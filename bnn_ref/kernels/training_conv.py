@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import conv
+from ..binarize import stochastic_sign
 from ..checks import check_float, check_shapes
 from . import bits, ladder
 from .compiled import jit
@@ -216,6 +217,12 @@ def binary_conv_forward(x, w, stride, pad, pad_value):
     """Equals `conv.binary_conv_forward`."""
     check_shapes(("x", x, "N C H W"), ("w", w, "M C KH KW"))
     return conv_forward(x, sign(w), stride, pad, pad_value)
+
+
+def stochastic_binary_conv_forward(x, w, u, stride, pad, pad_value):
+    """Equals `conv.stochastic_binary_conv_forward`."""
+    check_shapes(("x", x, "N C H W"), ("w", w, "M C KH KW"), ("u", u, "M C KH KW"))
+    return conv_forward(x, stochastic_sign(w, u), stride, pad, pad_value)
 
 
 def xnor_conv_forward(x, w, stride, pad, pad_value):
