@@ -7,12 +7,27 @@ import numpy as np
 import pytest
 from naive import DTYPES, LAYOUTS, read_only, sample
 
-from bnn_ref import batchnorm, binarize, conv, data, dense, dropout, losses, network, optim, recipe, steps, train
+from bnn_ref import (
+    batchnorm,
+    binarize,
+    bitwise,
+    conv,
+    data,
+    dense,
+    dropout,
+    losses,
+    network,
+    optim,
+    recipe,
+    steps,
+    train,
+)
 from bnn_ref.kernels import (
     compiled,
     recycle,
     torch_step,
     training,
+    training_bitwise,
     training_conv,
     training_dense,
     training_norm,
@@ -118,6 +133,52 @@ def test_dense_on_bits(n, d, m, dtype, layout, threads):
     rng = RNG(0)
     x, w = plus_minus_one(rng, (n, d), dtype, layout), sample(rng, (d, m), dtype, layout)
     assert_same(training_dense.xnor_dense_forward(x, w), dense.binary_dense_forward(x, w))
+
+
+# --- the layers of bitwise networks --------------------------------------------------------------------------------
+
+
+def assert_same_but_dx(comp, ref):
+    assert comp[0] is None
+    assert_same(comp[1:], ref[1:])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n, d, m", [(1, 1, 1), (3, 65, 5), (5, 7, 130)])
+def test_compressed_dense(n, d, m, dtype, layout, threads):
+    rng = RNG(0)
+    x, w, b, da = (sample(rng, shape, dtype, layout) for shape in ((n, d), (d, m), (m,), (n, m)))
+    comp, ref = training_bitwise.compressed_dense_forward(x, w, b), bitwise.compressed_dense_forward(x, w, b)
+    assert_same(comp, ref)
+    ref = bitwise.compressed_dense_backward(da, ref[1])
+    assert_same(training_bitwise.compressed_dense_backward(da, comp[1]), ref)
+    assert_same_but_dx(training_bitwise.compressed_dense_backward_weights(da, comp[1]), ref)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, np.inf])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bitwise_weights(dtype, layout, beta, threads):
+    w = np.array(odd_numbers(RNG(0), (7, 65), dtype))
+    w[0, :4] = 0.5, -0.5, 0.0, -0.0                              # on the boundary
+    w, beta = LAYOUTS[layout](w), np.array(beta, dtype)
+    assert_same(training_bitwise.bitwise_weights(w, beta), bitwise.bitwise_weights(w, beta))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n, d, m", [(1, 1, 1), (3, 65, 5), (5, 7, 130)])
+def test_bitwise_dense(n, d, m, dtype, layout, threads):
+    rng = RNG(0)
+    x, w, b, da = (sample(rng, shape, dtype, layout) for shape in ((n, d), (d, m), (m,), (n, m)))
+    beta_w, beta_b = np.array(0.5, dtype), np.array(0.7, dtype)
+    comp = training_bitwise.bitwise_dense_forward(x, w, b, beta_w, beta_b)
+    ref = bitwise.bitwise_dense_forward(x, w, b, beta_w, beta_b)
+    assert_same(comp, ref)
+    ref = bitwise.bitwise_dense_backward(da, ref[1])
+    assert_same(training_bitwise.bitwise_dense_backward(da, comp[1]), ref)
+    assert_same_but_dx(training_bitwise.bitwise_dense_backward_weights(da, comp[1]), ref)
 
 
 # --- batch normalization -------------------------------------------------------------------------------------------
@@ -405,6 +466,18 @@ def test_nothing_is_derived_below_the_first_weights(net, first, backward):
     assert dx is None and grads.keys() == params.keys()
 
 
+def test_both_rounds_of_a_bitwise_network_are_fast():
+    after = PAPERS["bitwise"].VOCABULARIES["bipolar"](CHOICES)
+    for vocabulary, forward, backward in (
+            (after.before, training_bitwise.compressed_dense_forward, training_bitwise.compressed_dense_backward),
+            (after, training_bitwise.bitwise_dense_forward, training_bitwise.bitwise_dense_backward)):
+        net = recipe.build(recipe.Recipe("8FC", 1, 10, (0.01, 0.01)), (1, 8, 8), 10, vocabulary)
+        fast = {step.name: step for step in training.accelerate(net)}
+        assert fast["fc1"].forward is fast["fc2"].forward is forward
+        assert fast["fc2"].backward is backward
+        assert fast["fc1"].backward is getattr(training_bitwise, f"{backward.__name__}_weights")
+
+
 def test_an_accelerated_network_describes_and_predicts_as_before():
     net = (steps.flatten_step("flat"), steps.binary_dense_step("fc1", 4, 3), steps.batchnorm_step("bn1", 3))
     fast = training.accelerate(net)
@@ -446,10 +519,12 @@ def test_training_takes_them_where_there_are_many_pictures_and_writes_the_same(m
 
 
 def run(chosen, module, weights, fast, count, dtype=np.float32):
-    """The losses of `count` steps on the digits, and the state after them."""
-    net = recipe.build(chosen, (1, 8, 8), 10, module.VOCABULARIES[weights])
+    """The losses of `count` steps of the first round on the digits, and the state after them."""
+    chosen, vocabulary = recipe.rounds(chosen, module.VOCABULARIES[weights])[0]
+    net = recipe.build(chosen, (1, 8, 8), 10, vocabulary)
     images, labels = DIGITS.train_x, DIGITS.train_y
     params, running = network.init(net, RNG(0), dtype)
+    running = network.refresh(net, params, running)
     state = chosen.optimizer.init(params)
     rates = optim.learning_rates(0.03, train.binary_shapes(net), params, chosen.optimizer.glorot_power)
     step = train.training_step
@@ -467,6 +542,7 @@ def run(chosen, module, weights, fast, count, dtype=np.float32):
 
 DIGITS = data.load("digits")
 MLP, CONVNET = "70FC-65FC", "6C3-MP2-11C3-MP2-20FC"
+CHOICES = PAPERS["bitwise"].Choices()
 if not compiled.COMPILED:
     MLP, CONVNET = "5FC-4FC", "2C3-MP2-2C3-MP2-3FC"
 
@@ -482,6 +558,8 @@ if not compiled.COMPILED:
     ("binaryconnect", "deterministic", {"net": CONVNET}),
     ("binaryconnect", "stochastic", {"net": CONVNET}),
     ("float", "real", {"net": CONVNET}),
+    ("bitwise", "two-bit", {"net": MLP, "choices": CHOICES, "before": recipe.Recipe(MLP, 1, 5, (0.01, 0.01))}),
+    ("bitwise", "two-bit", {"net": MLP, "choices": CHOICES}),
 ], ids=str)
 def test_a_run_writes_the_same_bytes(paper, weights, chosen, threads):
     chosen = replace(recipe.Recipe("", 1, 50 if compiled.COMPILED else 3, (0.01, 0.01)), **chosen)

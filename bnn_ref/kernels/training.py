@@ -7,8 +7,8 @@ run trained either way writes the same bytes; the tests hold it to that.
 from dataclasses import replace
 
 from .. import batchnorm as bn
-from .. import binarize, bit_planes, conv, dense, network, optim
-from . import training_conv, training_dense, training_norm, training_update
+from .. import binarize, bit_planes, bitwise, conv, dense, network, optim
+from . import training_bitwise, training_conv, training_dense, training_norm, training_update
 
 FAST = {
     dense.dense_forward: training_dense.dense_forward,
@@ -30,6 +30,10 @@ FAST = {
     bit_planes.bit_plane_dense_backward: training_dense.dense_backward,
     bit_planes.bit_plane_conv_forward: training_conv.binary_conv_forward,
     bit_planes.bit_plane_conv_backward: training_conv.conv_backward,
+    bitwise.compressed_dense_forward: training_bitwise.compressed_dense_forward,
+    bitwise.compressed_dense_backward: training_bitwise.compressed_dense_backward,
+    bitwise.bitwise_dense_forward: training_bitwise.bitwise_dense_forward,
+    bitwise.bitwise_dense_backward: training_bitwise.bitwise_dense_backward,
     binarize.sign_forward: training_dense.sign_forward,
     binarize.sign_backward: training_dense.sign_backward,
 }
@@ -44,6 +48,8 @@ ON_BITS = {
 WEIGHTS_ONLY = {
     training_dense.dense_backward: training_dense.dense_backward_weights,
     training_conv.conv_backward: training_conv.conv_backward_weights,
+    training_bitwise.compressed_dense_backward: training_bitwise.compressed_dense_backward_weights,
+    training_bitwise.bitwise_dense_backward: training_bitwise.bitwise_dense_backward_weights,
 }
 
 BINARY = (binarize.sign_forward, binarize.stochastic_sign_forward)

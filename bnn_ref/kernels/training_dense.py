@@ -75,28 +75,29 @@ def sign_backward(dout, cache):
 # --- products ------------------------------------------------------------------------------------------------------
 
 
-def _matmul(a, b):
+def matmul(a, b):
+    """a @ b of NumPy's BLAS, into memory that an earlier step has used. a: (N, D); b: (D, M)."""
     return np.matmul(a, b, out=empty((len(a), b.shape[1]), a.dtype))
 
 
 def dense_forward(x, w):
     """Equals `dense.dense_forward`."""
     check_shapes(("x", x, "N D"), ("w", w, "D M"))
-    return _matmul(x, w), (x, w)
+    return matmul(x, w), (x, w)
 
 
 def dense_backward(ds, cache):
     """Equals `dense.dense_backward`."""
     x, w = cache
     check_shapes(("x", x, "N D"), ("w", w, "D M"), ("ds", ds, "N M"))
-    return _matmul(ds, w.T), _matmul(x.T, ds)
+    return matmul(ds, w.T), matmul(x.T, ds)
 
 
 def dense_backward_weights(ds, cache):
     """Equals `dense.dense_backward`, but for dx, which is None: what is below has nothing to learn."""
     x, w = cache
     check_shapes(("x", x, "N D"), ("w", w, "D M"), ("ds", ds, "N M"))
-    return None, _matmul(x.T, ds)
+    return None, matmul(x.T, ds)
 
 
 def binary_dense_forward(x, w):
