@@ -151,7 +151,8 @@ def adamax_step(params, grads, state, lr, beta1=0.9, beta2=0.999, eps=1e-8):
                    lambda m, v, rate, correction: (rate * correction * m / (v + eps), v))
 
 
-def _ap2_number(x):
+def ap2_number(x):
+    """AP2 of one number [BNN-A3]. x: a number. Returns a float."""
     return ap2(np.array(float(x))).item()                # a Python float: it does not widen float32 arrays
 
 
@@ -176,7 +177,7 @@ def shift_adamax_step(params, grads, state, lr, beta1=0.9, beta2=0.999, eps=2**-
     """
     def move(m, v, rate, correction):
         v = ap2(v) + eps
-        return _ap2_number(rate * correction) * m / v, v
+        return ap2_number(rate * correction) * m / v, v
 
     return _adamax(params, grads, state, lr, beta1, beta2, move)
 
@@ -194,7 +195,7 @@ def shift_adamax_printed_step(params, grads, state, lr, beta1=1 - 2**-3, beta2=1
     """
     def move(m, v, rate, correction):
         divisor = ap2(np.where(v == 0, 1, v))            # AP2(1/v) = 1/AP2(v), and that cannot overflow
-        return rate * _ap2_number(correction) * m / divisor, v
+        return rate * ap2_number(correction) * m / divisor, v
 
     return _adamax(params, grads, state, lr, beta1, beta2, move)
 

@@ -336,39 +336,64 @@ def test_wrong_arrays_are_refused_in_the_same_words():
         == message(batchnorm.batchnorm_backward, rows, (w, units, units))
 
 
-# --- Adam ----------------------------------------------------------------------------------------------------------
+# --- updates -------------------------------------------------------------------------------------------------------
+
+UPDATES = pytest.mark.parametrize("init, step, in_place", [
+    (optim.adam_init, optim.adam_step, training_update.adam_step_in_place),
+    (optim.shift_adamax_init, optim.shift_adamax_step, training_update.shift_adamax_step_in_place),
+], ids=["Adam", "shift-based AdaMax"])
 
 
+@UPDATES
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("settings", [{}, {"beta1": 0.6, "beta2": 0.7, "eps": 0.1}], ids=str)
-def test_adam_in_place(dtype, settings, threads):
+def test_an_update_in_place(init, step, in_place, dtype, settings, threads):
     rng = RNG(0)
     shapes = {"a": (5, 3), "b": (131,), "c": (2, 1, 3, 2), "none": (0, 3)}
     params = {name: np.array(sample(rng, shape, dtype)) for name, shape in shapes.items()}
     params["b"][:3] = np.nan, np.inf, -np.inf
-    state = optim.adam_init(params)
+    state = init(params)
     comp_params, comp_state = training_update.own(params, state)
     kept = comp_params["a"]
     for t, layout in enumerate(LAYOUTS, start=1):
         grads = {name: sample(rng, shape, dtype, layout) for name, shape in shapes.items()}
         rates = {name: 0.1 * t + 0.1 * i for i, name in enumerate(shapes)}
-        params, state = optim.adam_step(params, grads, state, rates, **settings)
+        params, state = step(params, grads, state, rates, **settings)
         params = optim.clip_weights(params, ["a", "b"])
-        comp_params, comp_state = training_update.adam_step_in_place(comp_params, grads, comp_state, rates, ["a", "b"],
-                                                                     **settings)
+        comp_params, comp_state = in_place(comp_params, grads, comp_state, rates, ["a", "b"], **settings)
         assert_same(comp_params, params)
         assert_same(comp_state, state)
     assert comp_params["a"] is kept
     assert np.abs(params["a"]).max() == 1 < np.abs(params["c"]).max()             # there was something to clip
 
 
-def test_adam_clips_nothing_unless_told_and_takes_one_rate_for_all():
+@UPDATES
+def test_an_update_clips_nothing_unless_told_and_takes_one_rate_for_all(init, step, in_place):
     params, grads = {"w": np.array([0.95, -3.0], np.float32)}, {"w": np.array([-1.0, 1.0], np.float32)}
-    state = optim.adam_init(params)
+    state = init(params)
     comp_params, comp_state = training_update.own(params, state)
-    comp = training_update.adam_step_in_place(comp_params, grads, comp_state, 0.1)
-    assert_same(comp, optim.adam_step(params, grads, state, 0.1))
+    comp = in_place(comp_params, grads, comp_state, 0.1)
+    assert_same(comp, step(params, grads, state, 0.1))
     assert np.abs(comp[0]["w"]).min() > 1
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_shift_adamax_in_place_rounds_as_ap2_does(dtype):
+    """The floats on both sides of every √2 · 2^k and 2^k, the smallest and largest, infinity and NaN; three steps."""
+    info = np.finfo(dtype)
+    powers = np.ldexp(np.ones((), dtype), np.arange(info.minexp - info.nmant, info.maxexp))
+    roots = [powers * dtype(np.sqrt(2)), powers * np.nextafter(dtype(np.sqrt(2)), dtype(2))]
+    g = np.concatenate([powers, np.nextafter(powers, dtype(0)), np.nextafter(powers, dtype(np.inf)), *roots,
+                        np.array([0, info.max, np.inf, np.nan], dtype)])
+    params, grads = {"w": np.zeros(2 * len(g), dtype)}, {"w": np.concatenate([g, -g])}
+    state = optim.shift_adamax_init(params)
+    comp_params, comp_state = training_update.own(params, state)
+    for step in range(3):
+        params, state = optim.shift_adamax_step(params, grads, state, 0.1)
+        comp_params, comp_state = training_update.shift_adamax_step_in_place(comp_params, grads, comp_state, 0.1)
+        assert_same((comp_params, comp_state), (params, state))
+        grads = {"w": grads["w"][::-1] if step else np.zeros_like(grads["w"])}
 
 
 def test_owned_arrays_are_copies():
@@ -381,14 +406,14 @@ def test_owned_arrays_are_copies():
         assert comp["w"].flags.c_contiguous
 
 
-def test_adam_refuses_what_does_not_fit():
+@UPDATES
+def test_an_update_in_place_refuses_what_does_not_fit(init, step, in_place):
     params = {"w": np.ones((2, 3))}
-    state = optim.adam_init(params)
+    state = init(params)
     for grads in ({"w": np.ones(6)}, {"v": np.ones((2, 3))}):
-        assert message(training_update.adam_step_in_place, params, grads, state, 0.1) \
-            == message(optim.adam_step, params, grads, state, 0.1)
+        assert message(in_place, params, grads, state, 0.1) == message(step, params, grads, state, 0.1)
     with pytest.raises(ValueError, match=r"^params: expected C-contiguous arrays .* in w$"):
-        training_update.adam_step_in_place({"w": np.ones((3, 2)).T}, params, state, 0.1)
+        in_place({"w": np.ones((3, 2)).T}, params, state, 0.1)
 
 
 # --- memory --------------------------------------------------------------------------------------------------------
@@ -551,6 +576,7 @@ if not compiled.COMPILED:
     ("bnn", "deterministic", {"net": MLP}),
     ("bnn", "deterministic", {"net": MLP, "dropout": (0.1, 0.2)}),
     ("bnn", "deterministic", {"net": MLP, "optimizer": optim.SGD}),
+    ("bnn", "shift", {"net": MLP, "optimizer": optim.SHIFT_ADAMAX}),
     ("bnn", "deterministic", {"net": MLP, "loss": losses.SOFTMAX_CROSS_ENTROPY}),
     ("bnn", "deterministic", {"net": CONVNET, "pad_value": -1.0}),
     ("bnn", "deterministic", {"net": CONVNET}),

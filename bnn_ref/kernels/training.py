@@ -90,11 +90,11 @@ def _border_is_binary(step):
 
 def own(recipe, params, state):
     """Parameters and optimizer state that `training_step` may write to: copies where it does, else the same."""
-    return training_update.own(params, state) if recipe.optimizer.step is optim.adam_step else (params, state)
+    return training_update.own(params, state) if recipe.optimizer.step in training_update.IN_PLACE else (params, state)
 
 
 def training_step(net, recipe, params, running, state, x, labels, rates, rng):
-    """Equals `train.training_step` bit for bit, but under Adam it writes the new parameters and state **in place**.
+    """Equals `train.training_step` bit for bit, but Adam and shift-based AdaMax write their results **in place**.
 
     net: from `accelerate`; params, state: from `own`. Everything else as in `train.training_step`.
     """
@@ -102,8 +102,8 @@ def training_step(net, recipe, params, running, state, x, labels, rates, rng):
     loss, cache = recipe.loss.forward(y, labels)
     _, grads = network.backward(net, caches, recipe.loss.backward(1.0, cache))
     clipped = recipe.clipped(net)
-    if recipe.optimizer.step is optim.adam_step:
-        params, state = training_update.adam_step_in_place(params, grads, state, rates, clipped)
+    if recipe.optimizer.step in training_update.IN_PLACE:
+        params, state = training_update.IN_PLACE[recipe.optimizer.step](params, grads, state, rates, clipped)
     else:
         params, state = recipe.optimizer.step(params, grads, state, rates)
         params = optim.clip_weights(params, clipped)
