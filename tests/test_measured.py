@@ -202,7 +202,7 @@ def test_the_table_keeps_published_and_measured_apart():
         "2.35 s a step, so 35.2 min an epoch; 2,310 MiB at most | 2026-01-02 | `python -m it` |",
         "| EBP binary: sampled | MNIST (n) | - | 1.57 % (seed 0) | - | quick mlp | 32 | 7.4 min | 2026-01-02 | "
         "`bnn-ref train bnn` |",
-        "", "Measured with numpy 2.4.6; numpy 2.4.6 on a processor, 2 threads; numpy 2.5."]
+        "", "Measured with numpy 2.4.6; numpy 2.5. Training steps on a processor, 2 threads."]
     assert measured.chart() == [("BNN deterministic, MNIST, quick mlp", 0.96, [1.57])]
     assert measured.rows("ebp") == rows[3:]
     assert measured.rows() == rows

@@ -104,8 +104,9 @@ def table():
     """All rows as a Markdown table, for the README; below it what they were measured with."""
     lines = [_cells(row) for row in rows()]
     text = "\n".join("| " + " | ".join(line) + " |" for line in [HEAD, ["---"] * len(HEAD), *lines])
-    sources = dict.fromkeys(" on ".join(filter(None, [row["versions"], row.get("machine")])) for row in rows())
-    return f"{text}\n\nMeasured with {'; '.join(sources)}."
+    versions = "; ".join(dict.fromkeys(row["versions"] for row in rows()))
+    machines = "; ".join(dict.fromkeys(row["machine"] for row in rows() if "machine" in row))
+    return f"{text}\n\nMeasured with {versions}." + (f" Training steps on {machines}." if machines else "")
 
 
 def _cells(row):
