@@ -10,7 +10,22 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from . import batchnorm as bn
-from . import binarize, bit_planes, bitwise, conv, dense, dropout, ebp, few_mult, network, preprocess, relu, ternary
+from . import (
+    binarize,
+    bit_planes,
+    bitwise,
+    conv,
+    dense,
+    dropout,
+    ebp,
+    ebp_real,
+    ebp_ternary,
+    few_mult,
+    network,
+    preprocess,
+    relu,
+    ternary,
+)
 from . import shift_batchnorm as shift_bn
 
 # --- one picture at test time: the model ---------------------------------------------------------------------------
@@ -43,12 +58,12 @@ _PRODUCTS = {
     ebp.ebp_first_dense_forward: (REAL, 2),
     ebp.ebp_dense_forward: (REAL, 2),
     ebp.ebp_map_dense_forward: (BINARY, 1),
-    ebp.ebp_ternary_first_dense_forward: (REAL, 2),
-    ebp.ebp_ternary_dense_forward: (REAL, 2),
-    ebp.ebp_ternary_map_dense_forward: (TERNARY, 1),
-    ebp.ebp_real_first_dense_forward: (REAL, 1),
-    ebp.ebp_real_dense_forward: (REAL, 2),
-    ebp.ebp_real_map_dense_forward: (REAL, 1),
+    ebp_ternary.ebp_ternary_first_dense_forward: (REAL, 2),
+    ebp_ternary.ebp_ternary_dense_forward: (REAL, 2),
+    ebp_ternary.ebp_ternary_map_dense_forward: (TERNARY, 1),
+    ebp_real.ebp_real_first_dense_forward: (REAL, 1),
+    ebp_real.ebp_real_dense_forward: (REAL, 2),
+    ebp_real.ebp_real_map_dense_forward: (REAL, 1),
     conv.conv_forward: (REAL, 1),
     conv.binary_conv_forward: (BINARY, 1),
     conv.stochastic_binary_conv_forward: (REAL, 1),

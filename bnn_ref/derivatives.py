@@ -17,6 +17,8 @@ from . import (
     dense,
     dropout,
     ebp,
+    ebp_real,
+    ebp_ternary,
     few_mult,
     losses,
     preprocess,
@@ -151,12 +153,13 @@ def _ebp_cases(x):
     rng = np.random.default_rng(9)
     means = rng.uniform(-1, 1, x.shape)
     h, hm, b = rng.standard_normal((7, 5)), rng.standard_normal((7, 5)), rng.standard_normal(5)
-    for kind, params in (("ebp", (h, b)), ("ebp_ternary", (h, hm, b)), ("ebp_real", (h, b))):
-        yield _case(ebp, f"{kind}_first_dense", x, *params)
-        yield _case(ebp, f"{kind}_dense", means, *params)
+    for module, kind, params in ((ebp, "ebp", (h, b)), (ebp_ternary, "ebp_ternary", (h, hm, b)),
+                                 (ebp_real, "ebp_real", (h, b))):
+        yield _case(module, f"{kind}_first_dense", x, *params)
+        yield _case(module, f"{kind}_dense", means, *params)
     yield _case(ebp, "mean_sign", x)
-    yield _case(ebp, "log_likelihood", x, np.array([3, 0, 6, 3]))
-    yield _case(ebp, "log_likelihood", x[:, :1], np.array([1, 0, 1, 1]))
+    yield _case(losses, "log_likelihood", x, np.array([3, 0, 6, 3]))
+    yield _case(losses, "log_likelihood", x[:, :1], np.array([1, 0, 1, 1]))
 
 
 def _preprocess_cases():
@@ -228,7 +231,7 @@ def _network_cases():
                                     ("real", steps.REAL_POSTERIOR)):
         yield NetworkCase(f"MLP, {kind} posterior", (
             steps.flatten_step("flat"), first("fc1", 60, 9), steps.mean_sign_step("act1"), later("fc2", 9, 8),
-            steps.mean_sign_step("act2"), later("fc3", 8, 4)), ebp.LOG_LIKELIHOOD, x, labels)
+            steps.mean_sign_step("act2"), later("fc3", 8, 4)), losses.LOG_LIKELIHOOD, x, labels)
 
 
 CASES = (*_op_cases(), *_network_cases())

@@ -12,6 +12,9 @@ independent of all others (a mean-field posterior):
     real         h            normal, variance 1                                h              1
     bias (real)  b            normal, variance 1, on the constant input 1       b              1
 
+Here are the layer, whatever its weights, and the binary ones; the others are in `ebp_ternary` and `ebp_real`, minus
+the log-likelihood among the `losses`.
+
 A unit's sum over many inputs is then about normal, with a mean μ and a variance σ², and all that the layer above must
 know of it is z = μ/σ: the unit is +1 with probability Φ(z), and its mean is <a> = 2Φ(z) - 1. The paper divides the sum
 by √K, K = D + 1 the number of its inputs and the bias. Here nothing does: √K cancels in z, and hence in every
@@ -27,7 +30,6 @@ import numpy as np
 from . import gaussian
 from .binarize import sign
 from .checks import check_float, check_like, check_shapes
-from .losses import Loss, check_labels
 
 
 def init_h(rng, shape):
@@ -45,20 +47,6 @@ def binary_moments(h):
     """<W> = tanh h, Var W = 1 - tanh² h, for W = ±1 with P(W) ∝ exp(h W) [EBP-W]. h: (D, M). Returns both, as h."""
     w_mean = np.tanh(h)
     return w_mean, 1 - w_mean * w_mean
-
-
-def ternary_moments(hp, hm):
-    """<W> = p₊ - p₋, Var W = p₊ + p₋ - <W>², with p₊ : p₀ : p₋ = exp(hp) : 1 : exp(hm) [EBP-W]. Returns both, as hp."""
-    top = np.maximum(0, np.maximum(hp, hm))               # the largest exponential is 1: none overflows
-    plus, zero, minus = np.exp(hp - top), np.exp(-top), np.exp(hm - top)
-    total = plus + zero + minus
-    w_mean = (plus - minus) / total
-    return w_mean, (plus + minus) / total - w_mean * w_mean
-
-
-def real_moments(h):
-    """<W> = h, Var W = 1, for a normal W [EBP-W]. Returns h: (D, M) and the variance (D, 1), one for all M."""
-    return h, np.ones((len(h), 1), h.dtype)
 
 
 # --- what is then known of a unit's sum ----------------------------------------------------------------------------
@@ -84,27 +72,27 @@ def random_signs(x, w_mean, w_var, b):
 # --- a layer, whatever its weights and its inputs ------------------------------------------------------------------
 
 
-def _layer_forward(sum_moments, x, weight_moments, b):
+def layer_forward(sum_moments, x, weight_moments, b):
     w_mean, w_var = weight_moments
     mu, var = sum_moments(x, w_mean, w_var, b)
     rstd = 1 / np.sqrt(var)
     return mu * rstd, (x, w_mean, rstd)
 
 
-def _layer_gradients(dz, cache):
+def layer_gradients(dz, cache):
     x, w_mean, rstd = cache
     check_shapes(("x", x, "N D"), ("w_mean", w_mean, "D M"), ("dz", dz, "N M"))
     dmu = dz * rstd                                       # minus the paper's Δ, but for √K
     return dmu @ w_mean.T, x.T @ dmu, dmu.sum(axis=0)
 
 
-def _layer_frozen(cache):
+def layer_frozen(cache):
     """z as a function of x, of a change of <W>, and of b, at the σ that it had."""
     _, w_mean0, rstd0 = cache
     return lambda x, dw, b: ((x @ (w_mean0 + dw) + b) * rstd0, None)
 
 
-def _check_means(x):
+def check_means(x):
     if not np.all(np.abs(x) <= 1):                        # "not all": NaN is refused too
         raise ValueError(f"x: expected means of signs, within [-1, 1], got {np.abs(x).max()}; "
                          "the layer for inputs of any size is the first one")
@@ -120,7 +108,7 @@ def ebp_first_dense_forward(x, h, b):
     Raises TypeError or ValueError where dtypes or shapes do not fit.
     """
     check_shapes(("x", x, "N D"), ("h", h, "D M"), ("b", b, "M"))
-    return _layer_forward(known_inputs, x, binary_moments(h), b)
+    return layer_forward(known_inputs, x, binary_moments(h), b)
 
 
 def ebp_first_dense_backward(dz, cache):
@@ -132,12 +120,12 @@ def ebp_first_dense_backward(dz, cache):
     derivative of the log-likelihood with respect to the mean. Hence h - 1·dh is the paper's update, and 1 the only
     rate; minibatches add up. dz: (N, M). Returns dx: (N, D), dh: (D, M), db: (M,).
     """
-    return _layer_gradients(dz, cache)
+    return layer_gradients(dz, cache)
 
 
 def ebp_first_dense_surrogate(x0, h0, b0):
     """z = (Σ x (tanh(h0) + h - h0) + b) / σ(x0, h0): σ frozen, the mean weight of slope 1 in h."""
-    frozen = _layer_frozen(ebp_first_dense_forward(x0, h0, b0)[1])
+    frozen = layer_frozen(ebp_first_dense_forward(x0, h0, b0)[1])
     return lambda x, h, b: frozen(x, h - h0, b)
 
 
@@ -148,8 +136,8 @@ def ebp_dense_forward(x, h, b):
     Raises TypeError or ValueError where dtypes or shapes do not fit, or where x is not within [-1, 1].
     """
     check_shapes(("x", x, "N D"), ("h", h, "D M"), ("b", b, "M"))
-    _check_means(x)
-    return _layer_forward(random_signs, x, binary_moments(h), b)
+    check_means(x)
+    return layer_forward(random_signs, x, binary_moments(h), b)
 
 
 def ebp_dense_backward(dz, cache):
@@ -158,12 +146,12 @@ def ebp_dense_backward(dz, cache):
     **ESTIMATOR of** `ebp_dense_surrogate`, as in `ebp_first_dense_backward`; the paper lets no gradient through σ,
     although here it depends on x. dz: (N, M). Returns dx: (N, D), dh: (D, M), db: (M,).
     """
-    return _layer_gradients(dz, cache)
+    return layer_gradients(dz, cache)
 
 
 def ebp_dense_surrogate(x0, h0, b0):
     """z = (Σ x (tanh(h0) + h - h0) + b) / σ(x0, h0): σ frozen, the mean weight of slope 1 in h."""
-    frozen = _layer_frozen(ebp_dense_forward(x0, h0, b0)[1])
+    frozen = layer_frozen(ebp_dense_forward(x0, h0, b0)[1])
     return lambda x, h, b: frozen(x, h - h0, b)
 
 
@@ -179,145 +167,7 @@ def ebp_map_dense_forward(x, h, b):
     return x @ sign(h) + b, None
 
 
-# --- ternary weights -----------------------------------------------------------------------------------------------
-
-
-def ebp_ternary_first_dense_forward(x, hp, hm, b):
-    """z = μ/σ, μ = Σ x <W> + b, σ² = Σ x² Var W + 1: the first layer, weights -1, 0, +1 [EBP-4.1].
-
-    x: (N, D), any known numbers; hp, hm: (D, M), the log-odds of +1 and of -1, each against 0; b: (M,).
-    Returns (z, cache), z: (N, M). Raises TypeError or ValueError where dtypes or shapes do not fit.
-    """
-    check_shapes(("x", x, "N D"), ("hp", hp, "D M"), ("hm", hm, "D M"), ("b", b, "M"))
-    return _layer_forward(known_inputs, x, ternary_moments(hp, hm), b)
-
-
-def ebp_ternary_first_dense_backward(dz, cache):
-    """dx = dμ <W>ᵀ, dhp = xᵀ dμ, dhm = -dhp, db = Σ dμ, with dμ = dz/σ [EBP-4.5].
-
-    **ESTIMATOR of** `ebp_ternary_first_dense_surrogate`: a likelihood exp(g W) adds g to the log-odds of +1 and takes
-    it from those of -1. dz: (N, M). Returns dx: (N, D), dhp, dhm: (D, M), db: (M,).
-    """
-    dx, dw, db = _layer_gradients(dz, cache)
-    return dx, dw, -dw, db
-
-
-def ebp_ternary_first_dense_surrogate(x0, hp0, hm0, b0):
-    """As `ebp_first_dense_surrogate`, with the mean weight of slope 1 in hp and -1 in hm."""
-    frozen = _layer_frozen(ebp_ternary_first_dense_forward(x0, hp0, hm0, b0)[1])
-    return lambda x, hp, hm, b: frozen(x, (hp - hp0) - (hm - hm0), b)
-
-
-def ebp_ternary_dense_forward(x, hp, hm, b):
-    """z = μ/σ, μ = Σ x <W> + b, σ² = Σ (<W²> - x² <W>²) + 1: every later layer, weights -1, 0, +1 [EBP-4.1].
-
-    x: (N, D), the means of the signs below; hp, hm: (D, M), the log-odds of +1 and of -1, each against 0; b: (M,).
-    Returns (z, cache), z: (N, M).
-    Raises TypeError or ValueError where dtypes or shapes do not fit, or where x is not within [-1, 1].
-    """
-    check_shapes(("x", x, "N D"), ("hp", hp, "D M"), ("hm", hm, "D M"), ("b", b, "M"))
-    _check_means(x)
-    return _layer_forward(random_signs, x, ternary_moments(hp, hm), b)
-
-
-def ebp_ternary_dense_backward(dz, cache):
-    """dx = dμ <W>ᵀ, dhp = xᵀ dμ, dhm = -dhp, db = Σ dμ, with dμ = dz/σ [EBP-4.5].
-
-    **ESTIMATOR of** `ebp_ternary_dense_surrogate`. dz: (N, M). Returns dx: (N, D), dhp, dhm: (D, M), db: (M,).
-    """
-    dx, dw, db = _layer_gradients(dz, cache)
-    return dx, dw, -dw, db
-
-
-def ebp_ternary_dense_surrogate(x0, hp0, hm0, b0):
-    """As `ebp_dense_surrogate`, with the mean weight of slope 1 in hp and -1 in hm."""
-    frozen = _layer_frozen(ebp_ternary_dense_forward(x0, hp0, hm0, b0)[1])
-    return lambda x, hp, hm, b: frozen(x, (hp - hp0) - (hm - hm0), b)
-
-
-def most_probable(hp, hm):
-    """The most probable of -1, 0, +1; where two are, +1 goes before -1 and -1 before 0 [EBP-D].
-
-    hp, hm: log-odds of +1 and of -1, each against 0. Returns an array like hp.
-    """
-    return np.where(np.maximum(hp, hm) >= 0, sign(hp - hm), 0).astype(hp.dtype)
-
-
-def ebp_ternary_map_dense_forward(x, hp, hm, b):
-    """s = x w + b, w = most_probable(hp, hm); test time only [EBP-D].
-
-    x: (N, D); hp, hm: (D, M); b: (M,). Returns (s, None), s: (N, M).
-    Raises TypeError or ValueError where dtypes or shapes do not fit.
-    """
-    check_shapes(("x", x, "N D"), ("hp", hp, "D M"), ("hm", hm, "D M"), ("b", b, "M"))
-    return x @ most_probable(hp, hm) + b, None
-
-
-# --- real weights --------------------------------------------------------------------------------------------------
-
-
-def ebp_real_first_dense_forward(x, h, b):
-    """z = μ/σ, μ = Σ x h + b, σ² = Σ x² + 1: the first layer, normal weights of mean h and variance 1 [EBP-4.1].
-
-    x: (N, D), any known numbers; h: (D, M); b: (M,). Returns (z, cache), z: (N, M).
-    Raises TypeError or ValueError where dtypes or shapes do not fit.
-    """
-    check_shapes(("x", x, "N D"), ("h", h, "D M"), ("b", b, "M"))
-    return _layer_forward(known_inputs, x, real_moments(h), b)
-
-
-def ebp_real_first_dense_backward(dz, cache):
-    """dx = dμ hᵀ, dh = xᵀ dμ, db = Σ dμ, with dμ = dz/σ [EBP-4.4] [EBP-4.5].
-
-    **ESTIMATOR of** `ebp_real_first_dense_surrogate`, of which only the constant σ is left: h is the mean weight.
-    dz: (N, M). Returns dx: (N, D), dh: (D, M), db: (M,).
-    """
-    return _layer_gradients(dz, cache)
-
-
-def ebp_real_first_dense_surrogate(x0, h0, b0):
-    """z = (Σ x h + b) / σ(x0): σ frozen."""
-    frozen = _layer_frozen(ebp_real_first_dense_forward(x0, h0, b0)[1])
-    return lambda x, h, b: frozen(x, h - h0, b)
-
-
-def ebp_real_dense_forward(x, h, b):
-    """z = μ/σ, μ = Σ x h + b, σ² = K + Σ (1 - x²) h²: every later layer, normal weights [EBP-4.1].
-
-    x: (N, D), the means of the signs below; h: (D, M); b: (M,). Returns (z, cache), z: (N, M). The authors' code has
-    K + 1 in place of K, counting the variance of the bias twice. Raises TypeError or ValueError where dtypes or shapes
-    do not fit, or where x is not within [-1, 1].
-    """
-    check_shapes(("x", x, "N D"), ("h", h, "D M"), ("b", b, "M"))
-    _check_means(x)
-    return _layer_forward(random_signs, x, real_moments(h), b)
-
-
-def ebp_real_dense_backward(dz, cache):
-    """dx = dμ hᵀ, dh = xᵀ dμ, db = Σ dμ, with dμ = dz/σ [EBP-4.4] [EBP-4.5].
-
-    **ESTIMATOR of** `ebp_real_dense_surrogate`. dz: (N, M). Returns dx: (N, D), dh: (D, M), db: (M,).
-    """
-    return _layer_gradients(dz, cache)
-
-
-def ebp_real_dense_surrogate(x0, h0, b0):
-    """z = (Σ x h + b) / σ(x0, h0): σ frozen."""
-    frozen = _layer_frozen(ebp_real_dense_forward(x0, h0, b0)[1])
-    return lambda x, h, b: frozen(x, h - h0, b)
-
-
-def ebp_real_map_dense_forward(x, h, b):
-    """s = x h + b: a layer of the most probable weights, which are the means; test time only [EBP-D].
-
-    x: (N, D); h: (D, M); b: (M,). Returns (s, None), s: (N, M).
-    Raises TypeError or ValueError where dtypes or shapes do not fit.
-    """
-    check_shapes(("x", x, "N D"), ("h", h, "D M"), ("b", b, "M"))
-    return x @ h + b, None
-
-
-# --- the mean of a unit, and the likelihood of a label -------------------------------------------------------------
+# --- the mean of a unit --------------------------------------------------------------------------------------------
 
 
 def mean_sign_forward(z):
@@ -334,31 +184,3 @@ def mean_sign_backward(dout, cache):
     z = cache
     check_like("dout", dout, "z", z)
     return dout * 2 * gaussian.phi(z)
-
-
-def log_likelihood_forward(z, labels):
-    """ℓ = -Σ ln Φ(y z): minus the log-probability of the labels, a sum over examples and outputs [EBP-4.3].
-
-    z: (N, C), the last layer's; labels: (N,) integers. With several outputs y = +1 for an example's class, from 0 to
-    C - 1, and -1 for the others; with one output (C = 1) it is +1 for the label 1 and -1 for the label 0.
-    Returns (loss, cache), loss a float of z's dtype. It is a sum, unlike the other losses, because evidence adds up:
-    SGD on it, at the rate 1, is Bayes' rule. Raises TypeError or ValueError for labels that do not fit.
-    """
-    n, c = check_shapes(("z", z, "N C")).values()
-    check_labels(np.broadcast_to(z, (n, 2)) if c == 1 else z, labels)
-    y = np.where(labels[:, None] == (1 if c == 1 else np.arange(c)), 1, -1).astype(z.dtype)
-    yz = y * z
-    return -gaussian.log_cdf(yz).sum(), (y, yz)
-
-
-def log_likelihood_backward(dloss, cache):
-    """dz = -y φ(y z) / Φ(y z) · dloss; **exact** [EBP-4.3]. dloss: a number. Returns dz: (N, C).
-
-    It tends to z where an answer is confidently wrong. The paper falls back to that limit where its quotient is 0/0,
-    and the authors' code for binary weights does so with the wrong sign for y = -1; this form never is 0/0.
-    """
-    y, yz = cache
-    return -dloss * y * gaussian.phi_over_cdf(yz)
-
-
-LOG_LIKELIHOOD = Loss("log-likelihood", log_likelihood_forward, log_likelihood_backward)

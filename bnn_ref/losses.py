@@ -1,10 +1,11 @@
-"""The two losses: the squared hinge of the papers (an L2-SVM on top of the network) and softmax cross-entropy."""
+"""The losses: the squared hinge (an L2-SVM on top of the network), softmax cross-entropy, and EBP's likelihood."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from . import gaussian
 from .checks import check_shapes
 
 
@@ -63,6 +64,31 @@ def softmax_cross_entropy_backward(dloss, cache):
     return dloss * dy / len(dy)
 
 
+def log_likelihood_forward(z, labels):
+    """ℓ = -Σ ln Φ(y z): minus the log-probability of the labels, a sum over examples and outputs [EBP-4.3].
+
+    z: (N, C), the last layer's; labels: (N,) integers. With several outputs y = +1 for an example's class, from 0 to
+    C - 1, and -1 for the others; with one output (C = 1) it is +1 for the label 1 and -1 for the label 0.
+    Returns (loss, cache), loss a float of z's dtype. It is a sum, unlike the other losses, because evidence adds up:
+    SGD on it, at the rate 1, is Bayes' rule. Raises TypeError or ValueError for labels that do not fit.
+    """
+    n, c = check_shapes(("z", z, "N C")).values()
+    check_labels(np.broadcast_to(z, (n, 2)) if c == 1 else z, labels)
+    y = np.where(labels[:, None] == (1 if c == 1 else np.arange(c)), 1, -1).astype(z.dtype)
+    yz = y * z
+    return -gaussian.log_cdf(yz).sum(), (y, yz)
+
+
+def log_likelihood_backward(dloss, cache):
+    """dz = -y φ(y z) / Φ(y z) · dloss; **exact** [EBP-4.3]. dloss: a number. Returns dz: (N, C).
+
+    It tends to z where an answer is confidently wrong. The paper falls back to that limit where its quotient is 0/0,
+    and the authors' code for binary weights does so with the wrong sign for y = -1; this form never is 0/0.
+    """
+    y, yz = cache
+    return -dloss * y * gaussian.phi_over_cdf(yz)
+
+
 # --- as data for recipes -------------------------------------------------------------------------------------------
 
 
@@ -76,3 +102,4 @@ class Loss(NamedTuple):
 
 SQUARED_HINGE = Loss("squared hinge", squared_hinge_forward, squared_hinge_backward)
 SOFTMAX_CROSS_ENTROPY = Loss("softmax cross-entropy", softmax_cross_entropy_forward, softmax_cross_entropy_backward)
+LOG_LIKELIHOOD = Loss("log-likelihood", log_likelihood_forward, log_likelihood_backward)

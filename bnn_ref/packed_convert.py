@@ -7,7 +7,22 @@ import math
 
 import numpy as np
 
-from . import batchnorm, binarize, bit_planes, bitwise, conv, dense, dropout, ebp, few_mult, preprocess, relu, ternary
+from . import (
+    batchnorm,
+    binarize,
+    bit_planes,
+    bitwise,
+    conv,
+    dense,
+    dropout,
+    ebp,
+    ebp_real,
+    ebp_ternary,
+    few_mult,
+    preprocess,
+    relu,
+    ternary,
+)
 from . import shift_batchnorm as shift_bn
 from .kernels import bits
 from .packed_layers import (
@@ -43,7 +58,7 @@ def _most_probable(h, b):
 
 
 def _most_probable_of_three(hp, hm, b):
-    return ebp.most_probable(hp, hm), b
+    return ebp_ternary.most_probable(hp, hm), b
 
 
 def _bitwise(w, b, beta_w, beta_b):
@@ -55,7 +70,7 @@ WEIGHTS = {
     dense.binary_dense_forward: _signs, conv.binary_conv_forward: _signs,
     bit_planes.bit_plane_dense_forward: _signs, bit_planes.bit_plane_conv_forward: _signs,
     ternary.ternary_dense_forward: _ternary, ternary.ternary_conv_forward: _ternary,
-    ebp.ebp_map_dense_forward: _most_probable, ebp.ebp_ternary_map_dense_forward: _most_probable_of_three,
+    ebp.ebp_map_dense_forward: _most_probable, ebp_ternary.ebp_ternary_map_dense_forward: _most_probable_of_three,
     bitwise.bitwise_dense_forward: _bitwise,
 }
 CONVOLUTIONS = (conv.binary_conv_forward, bit_planes.bit_plane_conv_forward, ternary.ternary_conv_forward)
@@ -84,13 +99,13 @@ FOLLOWERS = {"front": ("front", "flatten", "conv"), "coding": ("flatten", "conv"
 _REAL, _REAL_LATER = "weights are real numbers", "weights are real numbers at test time"
 _UNKNOWN = "weights are known as distributions"
 REFUSED = {
-    dense.dense_forward: _REAL, conv.conv_forward: _REAL, ebp.ebp_real_map_dense_forward: _REAL,
+    dense.dense_forward: _REAL, conv.conv_forward: _REAL, ebp_real.ebp_real_map_dense_forward: _REAL,
     bitwise.compressed_dense_forward: _REAL,
     dense.stochastic_binary_dense_forward: _REAL_LATER, conv.stochastic_binary_conv_forward: _REAL_LATER,
     few_mult.binary_few_mult_dense_forward: _REAL_LATER, few_mult.binary_few_mult_conv_forward: _REAL_LATER,
     few_mult.ternary_few_mult_dense_forward: _REAL_LATER, few_mult.ternary_few_mult_conv_forward: _REAL_LATER,
-    ebp.ebp_first_dense_forward: _UNKNOWN, ebp.ebp_ternary_first_dense_forward: _UNKNOWN,
-    ebp.ebp_real_first_dense_forward: _UNKNOWN,
+    ebp.ebp_first_dense_forward: _UNKNOWN, ebp_ternary.ebp_ternary_first_dense_forward: _UNKNOWN,
+    ebp_real.ebp_real_first_dense_forward: _UNKNOWN,
 }
 
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from . import batchnorm as bn
-from . import binarize, bit_planes, bitwise, conv, dense, dropout, ebp, few_mult, relu, ternary
+from . import binarize, bit_planes, bitwise, conv, dense, dropout, ebp, ebp_real, ebp_ternary, few_mult, relu, ternary
 from . import shift_batchnorm as shift_bn
 from .network import Param, Step
 
@@ -147,16 +147,17 @@ BINARY_POSTERIOR = (
     _posterior_step(ebp.ebp_dense_forward, ebp.ebp_dense_backward, ebp.ebp_dense_surrogate, ("h",)),
     _posterior_step(ebp.ebp_map_dense_forward, None, None, ("h",)))
 TERNARY_POSTERIOR = (
-    _posterior_step(ebp.ebp_ternary_first_dense_forward, ebp.ebp_ternary_first_dense_backward,
-                    ebp.ebp_ternary_first_dense_surrogate, ("hp", "hm")),
-    _posterior_step(ebp.ebp_ternary_dense_forward, ebp.ebp_ternary_dense_backward, ebp.ebp_ternary_dense_surrogate,
-                    ("hp", "hm")),
-    _posterior_step(ebp.ebp_ternary_map_dense_forward, None, None, ("hp", "hm")))
+    _posterior_step(ebp_ternary.ebp_ternary_first_dense_forward, ebp_ternary.ebp_ternary_first_dense_backward,
+                    ebp_ternary.ebp_ternary_first_dense_surrogate, ("hp", "hm")),
+    _posterior_step(ebp_ternary.ebp_ternary_dense_forward, ebp_ternary.ebp_ternary_dense_backward,
+                    ebp_ternary.ebp_ternary_dense_surrogate, ("hp", "hm")),
+    _posterior_step(ebp_ternary.ebp_ternary_map_dense_forward, None, None, ("hp", "hm")))
 REAL_POSTERIOR = (
-    _posterior_step(ebp.ebp_real_first_dense_forward, ebp.ebp_real_first_dense_backward,
-                    ebp.ebp_real_first_dense_surrogate, ("h",)),
-    _posterior_step(ebp.ebp_real_dense_forward, ebp.ebp_real_dense_backward, ebp.ebp_real_dense_surrogate, ("h",)),
-    _posterior_step(ebp.ebp_real_map_dense_forward, None, None, ("h",)))
+    _posterior_step(ebp_real.ebp_real_first_dense_forward, ebp_real.ebp_real_first_dense_backward,
+                    ebp_real.ebp_real_first_dense_surrogate, ("h",)),
+    _posterior_step(ebp_real.ebp_real_dense_forward, ebp_real.ebp_real_dense_backward,
+                    ebp_real.ebp_real_dense_surrogate, ("h",)),
+    _posterior_step(ebp_real.ebp_real_map_dense_forward, None, None, ("h",)))
 
 
 # --- convolution ---------------------------------------------------------------------------------------------------

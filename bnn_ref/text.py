@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import ebp
+from . import ebp, losses
 from .binarize import sign
 from .data import DataError, data_folder
 from .files import DamagedError, atomic_write, read_arrays
@@ -148,9 +148,9 @@ def train_step(net, task, chosen):
     z1, cache1 = ebp_sparse.ebp_first_dense_forward(task.x, chosen, net.w1, net.b1)
     a1, cache_a1 = ebp.mean_sign_forward(z1)
     z2, cache2 = ebp.ebp_dense_forward(a1, net.h2, net.b2)
-    loss, cache = ebp.log_likelihood_forward(z2, task.labels[chosen])
+    loss, cache = losses.log_likelihood_forward(z2, task.labels[chosen])
 
-    dz2 = ebp.log_likelihood_backward(1.0, cache)
+    dz2 = losses.log_likelihood_backward(1.0, cache)
     da1, dh2, db2 = ebp.ebp_dense_backward(dz2, cache2)
     dz1 = ebp.mean_sign_backward(da1, cache_a1)
     ebp_sparse.ebp_first_dense_step_in_place(net.h1, net.w1, net.b1, dz1, cache1)

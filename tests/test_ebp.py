@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from naive import DTYPES, LAYOUTS, assert_agree, expected, read_only, sample, spoiled
 
-from bnn_ref import ebp, gaussian, losses
+from bnn_ref import ebp, ebp_real, ebp_ternary, gaussian, losses
 from bnn_ref.binarize import sign_forward
 from bnn_ref.gradcheck import check_network, check_op
 from bnn_ref.network import Param, Step
@@ -78,9 +78,9 @@ def test_moments_of_weights_are_those_of_their_probabilities(dtype):
         assert_agree(comp, ref, dtype)
     pairs = np.array(list(itertools.product(BIG.ravel(), repeat=2)), dtype)
     hp, hm = read_only(pairs[:, :1]), read_only(pairs[:, 1:])
-    for comp, ref in zip(ebp.ternary_moments(hp, hm), _each(naive_ebp.ternary, hp, hm), strict=True):
+    for comp, ref in zip(ebp_ternary.ternary_moments(hp, hm), _each(naive_ebp.ternary, hp, hm), strict=True):
         assert_agree(comp, ref, dtype)
-    mean, var = ebp.real_moments(h)
+    mean, var = ebp_real.real_moments(h)
     assert_agree(mean, h, dtype)
     assert_agree(var, np.ones((2, 1)), dtype)
 
@@ -104,12 +104,13 @@ def test_init_h_is_uniform_with_variance_one_over_the_inputs(shape):
 # layers
 
 NAIVE_WEIGHTS = {"ebp": naive_ebp.binary, "ebp_ternary": naive_ebp.ternary, "ebp_real": naive_ebp.real}
+MODULES = {"ebp": ebp, "ebp_ternary": ebp_ternary, "ebp_real": ebp_real}
 LAYERS = [(kind, place) for kind in NAIVE_WEIGHTS for place in ("first_dense", "dense")]
 SIZES = ((1, 1, 1), (1, 7, 3), (5, 3, 2), (4, 4, 4))       # N D M
 
 
 def functions(kind, place):
-    return [getattr(ebp, f"{kind}_{place}_{what}") for what in ("forward", "backward", "surrogate")]
+    return [getattr(MODULES[kind], f"{kind}_{place}_{what}") for what in ("forward", "backward", "surrogate")]
 
 
 def arguments(rng, sizes, kind, place, dtype=np.float64, layout="contiguous"):
@@ -176,10 +177,10 @@ def test_a_layer_by_hand():
     np.testing.assert_allclose(z, [[(1.2 + 2.4 + 0.5) / math.sqrt(4 * 0.64 + 9 * 0.36 + 1)]], rtol=1e-14)
     z, _ = ebp.ebp_dense_forward(np.array([[0.5, -1.0]]), h, b)
     np.testing.assert_allclose(z, [[(0.3 + 0.8 + 0.5) / math.sqrt(3 - 0.25 * 0.36 - 0.64)]], rtol=1e-14)
-    z, _ = ebp.ebp_real_dense_forward(np.array([[0.5, -1.0]]), np.array([[2.0], [3.0]]), b)
+    z, _ = ebp_real.ebp_real_dense_forward(np.array([[0.5, -1.0]]), np.array([[2.0], [3.0]]), b)
     np.testing.assert_allclose(z, [[(1 - 3 + 0.5) / math.sqrt(3 + 4 * 0.75)]], rtol=1e-14)
     half = np.array([[math.log(2)], [-800.0]])              # 1/2, 1/4, 1/4 for +1, 0, -1; then never +1 and half 0
-    z, _ = ebp.ebp_ternary_dense_forward(np.array([[0.5, -1.0]]), half, np.array([[0.0], [0.0]]), b)
+    z, _ = ebp_ternary.ebp_ternary_dense_forward(np.array([[0.5, -1.0]]), half, np.array([[0.0], [0.0]]), b)
     np.testing.assert_allclose(z, [[(0.125 + 0.5 + 0.5) / math.sqrt(0.75 - 1 / 64 + 0.5 - 0.25 + 1)]], rtol=1e-14)
 
 
@@ -194,8 +195,8 @@ def test_layers_agree_with_sampled_weights(kind, place):
     rng = np.random.default_rng(4)
     params, b = rng.standard_normal((2, 4, 3)), rng.standard_normal(3)
     x = rng.uniform(-1, 1, (2, 4)) * (3 if place == "first_dense" else 1)
-    w, w_var = {"ebp": ebp.binary_moments, "ebp_ternary": ebp.ternary_moments, "ebp_real": ebp.real_moments}[kind](
-        *(params if kind == "ebp_ternary" else params[:1]))
+    moments = {"ebp": ebp.binary_moments, "ebp_ternary": ebp_ternary.ternary_moments, "ebp_real": ebp_real.real_moments}
+    w, w_var = moments[kind](*(params if kind == "ebp_ternary" else params[:1]))
     mu, var = (ebp.known_inputs if place == "first_dense" else ebp.random_signs)(x, w, w_var, b)
     assert mu.shape == (2, 3) and np.broadcast_to(var, (2, 3)).shape == (2, 3)
 
@@ -221,12 +222,12 @@ def test_the_input_below_the_first_layer_must_be_means():
     b = np.zeros(2)
     for kind in NAIVE_WEIGHTS:
         params = [np.zeros((3, 2))] * (2 if kind == "ebp_ternary" else 1)
-        forward = getattr(ebp, f"{kind}_dense_forward")
+        forward = getattr(MODULES[kind], f"{kind}_dense_forward")
         forward(np.array([[1.0, -1.0, 0.0]]), *params, b)
         for bad in (1.001, -1.001, np.nan):
             with pytest.raises(ValueError, match=r"^x: expected means of signs, within \[-1, 1\], got (1.001|nan)"):
                 forward(np.array([[0.0, bad, 0.0]]), *params, b)
-        getattr(ebp, f"{kind}_first_dense_forward")(np.array([[0.0, 1e3, 0.0]]), *params, b)
+        getattr(MODULES[kind], f"{kind}_first_dense_forward")(np.array([[0.0, 1e3, 0.0]]), *params, b)
 
 
 @pytest.mark.parametrize("kind, place", [*LAYERS, *((kind, "map_dense") for kind in NAIVE_WEIGHTS)])
@@ -234,7 +235,7 @@ def test_doors(kind, place):
     rng = np.random.default_rng(5)
     names = ("x", "hp", "hm", "b") if kind == "ebp_ternary" else ("x", "h", "b")
     good = dict(zip(names, arguments(rng, (4, 3, 5), kind, "dense"), strict=True))
-    forward = getattr(ebp, f"{kind}_{place}_forward")
+    forward = getattr(MODULES[kind], f"{kind}_{place}_forward")
     first = names[1]
     for name in names:
         axes, shape = {"x": ((), "N, D"), first: ((0,), "D=3, M"), "b": ((0,), "M=5")}.get(
@@ -258,9 +259,9 @@ def test_the_most_probable_weights_agree_with_the_loops(sizes, dtype):
     x, hp, hm, b = arguments(rng, sizes, "ebp_ternary", "first_dense", dtype)
     for comp, ref in (
             (ebp.ebp_map_dense_forward(x, hp, b), naive_ebp.map_layer(naive_ebp.map_binary, x, (hp,), b)),
-            (ebp.ebp_ternary_map_dense_forward(x, hp, hm, b),
+            (ebp_ternary.ebp_ternary_map_dense_forward(x, hp, hm, b),
              naive_ebp.map_layer(naive_ebp.map_ternary, x, (hp, hm), b)),
-            (ebp.ebp_real_map_dense_forward(x, hp, b), naive_ebp.map_layer(float, x, (hp,), b))):
+            (ebp_real.ebp_real_map_dense_forward(x, hp, b), naive_ebp.map_layer(float, x, (hp,), b))):
         assert comp[1] is None
         assert_agree(comp[0], ref, dtype)
 
@@ -269,7 +270,7 @@ def test_the_most_probable_weights_agree_with_the_loops(sizes, dtype):
                                             (3, 3, 1), (1, 2, -1), (2, 1, 1), (-3, 1e-9, -1), (2, -2, 1)])
 def test_the_most_probable_ternary_weight(hp, hm, weight):
     args = (np.array([[float(value)]], np.float32) for value in (1, hp, hm))
-    assert ebp.ebp_ternary_map_dense_forward(*args, np.zeros(1, np.float32))[0] == weight
+    assert ebp_ternary.ebp_ternary_map_dense_forward(*args, np.zeros(1, np.float32))[0] == weight
 
 
 def test_the_deterministic_network_is_the_limit_of_the_probabilistic_one():
@@ -330,10 +331,10 @@ def test_log_likelihood_agrees_with_the_loop(shape, label_dtype, dtype, layout):
     rng = np.random.default_rng(10)
     z = sample(rng, shape, dtype, layout)
     labels = read_only(LAYOUTS[layout](rng.integers(0, max(2, shape[1]), shape[0]).astype(label_dtype)))
-    comp_loss, cache = ebp.log_likelihood_forward(z, labels)
+    comp_loss, cache = losses.log_likelihood_forward(z, labels)
     assert_agree(comp_loss, naive_ebp.log_likelihood(z, labels), dtype)
     for dloss in (1.0, -2.5):
-        assert_agree(ebp.log_likelihood_backward(dloss, cache), naive_ebp.log_likelihood_backward(dloss, z, labels),
+        assert_agree(losses.log_likelihood_backward(dloss, cache), naive_ebp.log_likelihood_backward(dloss, z, labels),
                      dtype)
 
 
@@ -346,21 +347,21 @@ def test_log_likelihood_far_out(label, dtype):
     losses_of_1 = [500007.826694, 804.608442013754, 0, 0]
     slopes_of_1 = [-1000.000999998, -40.024968847207, 0, 0]
     for z, loss_of_1, slope_of_1 in zip(values, losses_of_1, slopes_of_1, strict=True):
-        comp_loss, cache = ebp.log_likelihood_forward(np.array([[z if label else -z]], dtype), np.array([label]))
+        comp_loss, cache = losses.log_likelihood_forward(np.array([[z if label else -z]], dtype), np.array([label]))
         assert comp_loss.dtype == dtype
         np.testing.assert_allclose(comp_loss, loss_of_1, rtol=1e-6, atol=1e-300)
-        slope = ebp.log_likelihood_backward(1.0, cache)
+        slope = losses.log_likelihood_backward(1.0, cache)
         assert slope.dtype == dtype
         np.testing.assert_allclose(slope, [[slope_of_1 if label else -slope_of_1]], rtol=1e-6, atol=1e-300)
 
 
 def test_log_likelihood_is_a_sum_and_its_probabilities_add_up():
     z = np.array([[0.7], [-1.3]])
-    both = [[math.exp(-ebp.log_likelihood_forward(z[n:n + 1], np.array([label]))[0]) for label in (0, 1)]
+    both = [[math.exp(-losses.log_likelihood_forward(z[n:n + 1], np.array([label]))[0]) for label in (0, 1)]
             for n in (0, 1)]
     np.testing.assert_allclose(np.sum(both, axis=1), [1, 1], rtol=1e-14)
     np.testing.assert_allclose(both[0][1], 0.758036347776927, rtol=1e-12)        # Φ(0.7)
-    joint, _ = ebp.log_likelihood_forward(z, np.array([1, 0]))
+    joint, _ = losses.log_likelihood_forward(z, np.array([1, 0]))
     np.testing.assert_allclose(joint, -math.log(both[0][1]) - math.log(both[1][0]), rtol=1e-14)
 
 
@@ -368,9 +369,9 @@ def test_log_likelihood_derivative_and_name():
     rng = np.random.default_rng(11)
     for z, labels in ((rng.standard_normal((3, 4)), np.array([3, 0, 1])), (rng.standard_normal((3, 1)),
                                                                         np.array([1, 0, 0]))):
-        assert check_op(ebp.log_likelihood_forward, ebp.log_likelihood_backward, z, labels).checked == z.size
-    assert isinstance(ebp.LOG_LIKELIHOOD, losses.Loss)
-    assert ebp.LOG_LIKELIHOOD == ("log-likelihood", ebp.log_likelihood_forward, ebp.log_likelihood_backward)
+        assert check_op(losses.log_likelihood_forward, losses.log_likelihood_backward, z, labels).checked == z.size
+    assert isinstance(losses.LOG_LIKELIHOOD, losses.Loss)
+    assert losses.LOG_LIKELIHOOD == ("log-likelihood", losses.log_likelihood_forward, losses.log_likelihood_backward)
 
 
 @pytest.mark.parametrize("outputs", [1, 4])
@@ -378,15 +379,15 @@ def test_log_likelihood_doors(outputs):
     z, labels = np.zeros((3, outputs)), np.array([0, 1, 1])
     for error, bad in spoiled(z, alone=True, axes=()):
         with pytest.raises(error, match=expected("z", r"shape \(N, C\)")):
-            ebp.log_likelihood_forward(bad, labels)
+            losses.log_likelihood_forward(bad, labels)
     top = max(outputs, 2)
     for bad in (np.array([0, top, 1]), np.array([0, -1, 1])):
         with pytest.raises(ValueError, match=f"^labels: expected at least one, from 0 to {top - 1}, got"):
-            ebp.log_likelihood_forward(z, bad)
+            losses.log_likelihood_forward(z, bad)
     with pytest.raises(ValueError, match=r"^labels: expected shape \(3,\), got \(2,\)$"):
-        ebp.log_likelihood_forward(z, labels[:2])
+        losses.log_likelihood_forward(z, labels[:2])
     with pytest.raises(TypeError, match=r"^labels: expected an array of integers, got float64$"):
-        ebp.log_likelihood_forward(z, labels.astype(float))
+        losses.log_likelihood_forward(z, labels.astype(float))
 
 
 # whole networks
@@ -398,8 +399,8 @@ def one_step(x, labels, hs, biases, rate=1.0):
         z, cache = (ebp.ebp_dense_forward if level else ebp.ebp_first_dense_forward)(means, h, b)
         means, mean_cache = ebp.mean_sign_forward(z)
         caches.append((cache, mean_cache))
-    _, cache = ebp.log_likelihood_forward(z, labels)
-    dz, new_hs, new_biases = ebp.log_likelihood_backward(1.0, cache), [], []
+    _, cache = losses.log_likelihood_forward(z, labels)
+    dz, new_hs, new_biases = losses.log_likelihood_backward(1.0, cache), [], []
     for level in reversed(range(len(hs))):
         dmeans, dh, db = (ebp.ebp_dense_backward if level else ebp.ebp_first_dense_backward)(dz, caches[level][0])
         new_hs.insert(0, hs[level] - rate * dh)
@@ -453,7 +454,7 @@ def test_a_network_of_three_layers_agrees_with_differences(kind):
     rng = np.random.default_rng(13)
     params = {f"{step.name}.{param.name}": rng.standard_normal(param.shape) for step in steps for param in step.params}
     report = check_network(tuple(steps), params, {}, rng.standard_normal((7, 6)), rng.integers(0, 3, 7),
-                           *ebp.LOG_LIKELIHOOD[1:])
+                           *losses.LOG_LIKELIHOOD[1:])
     assert report.checked == 3 * (1 + len(params)) and report.worst < 1e-6
 
 
@@ -471,7 +472,7 @@ def test_it_learns_parity_without_any_rate(kind):
             z1, cache1 = forward1(x[chosen], *layers[0])
             a1, cache_a = ebp.mean_sign_forward(z1)
             z2, cache2 = forward2(a1, *layers[1])
-            dz = ebp.log_likelihood_backward(1.0, ebp.log_likelihood_forward(z2, labels[chosen])[1])
+            dz = losses.log_likelihood_backward(1.0, losses.log_likelihood_forward(z2, labels[chosen])[1])
             da, *grads2 = backward2(dz, cache2)
             _, *grads1 = backward1(ebp.mean_sign_backward(da, cache_a), cache1)
             layers = [[p - g for p, g in zip(*pair)] for pair in zip(layers, (grads1, grads2))]

@@ -23,7 +23,7 @@ Lan, arXiv 1503.03562) brought the method to MNIST; its nets are not known here 
 paper are in `text`.
 """
 
-from .. import ebp, optim, steps
+from .. import losses, optim, steps
 from ..inference import Form, sample_posterior
 from ..inputs import unit_inputs
 from ..recipe import Recipe, Vocabulary
@@ -55,7 +55,7 @@ FORMS = {
 
 
 def _recipe(net, epochs):
-    return Recipe(net, epochs, 10, (1, 1), optim.SGD, ebp.LOG_LIKELIHOOD, inputs=(unit_inputs,))
+    return Recipe(net, epochs, 10, (1, 1), optim.SGD, losses.LOG_LIKELIHOOD, inputs=(unit_inputs,))
 
 
 # By (data, kind of net, preset). Epochs of `quick` were chosen on validation error.
