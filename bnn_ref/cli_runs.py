@@ -1,6 +1,7 @@
 """The commands on runs: train, evaluate, pack."""
 
 import contextlib
+import functools
 import json
 import platform
 import shlex
@@ -159,10 +160,10 @@ def _run_rounds(folder, record, rounds, dataset, done, cache):
         if number < len(rounds) - 1:
             print(f"round {number + 1} of {len(rounds)}: test error {error:.2f} %", flush=True)
             record = runs.note(folder, record, {"rounds": errors})
-    return _finish(folder, record, rounds[-1], dataset, state, errors, plots)
+    return _finish(folder, record, rounds[-1], dataset, state, errors, plots, progress)
 
 
-def _finish(folder, record, last, dataset, state, errors, plots):
+def _finish(folder, record, last, dataset, state, errors, plots, progress):
     """Pictures, the test errors, and the run folder complete. last: network and recipe of the last round."""
     net, chosen = last
     plots.save(plots.curves(state.history), folder / "curves.png")
@@ -176,7 +177,8 @@ def _finish(folder, record, last, dataset, state, errors, plots):
     forms = _forms(record["settings"])
     if forms:
         result["forms"] = {name: inference.error_rate(form, chosen, binary, dataset, state.best_params,
-                                                      state.best_running) for name, form in forms.items()}
+                                                      state.best_running, functools.partial(progress.testing, name))
+                           for name, form in forms.items()}
     return _report(folder, runs.finish(folder, record, state, result))
 
 
@@ -253,7 +255,8 @@ def _evaluate_form(options, record, net, params, running, dataset):
     form = _chosen_form(options, settings)
     trained_on = dataset if options.data is None else data.load(settings["data"], options.data_dir)
     chosen, _ = rounds_of(settings, record["examples"])[-1]
-    answers = inference.outputs(form, chosen, train.binary_shapes(net), trained_on, params, running, dataset.test_x)
+    answers = inference.outputs(form, chosen, train.binary_shapes(net), trained_on, params, running, dataset.test_x,
+                                functools.partial(Progress(0, stream=sys.stderr).testing, options.form))
     error = 100 * float(np.mean(answers.argmax(axis=1) != dataset.test_y))
     print(f"test error with {options.form} {error:.2f} %")
     return 0

@@ -73,6 +73,10 @@ def random_signs(x, w_mean, w_var, b):
 
 
 def layer_forward(sum_moments, x, weight_moments, b):
+    """z = μ/σ of a layer [EBP-4.1]. sum_moments: `known_inputs` or `random_signs`; weight_moments: (<W>, Var W).
+
+    x: (N, D); b: (M,). Returns (z, cache), z: (N, M).
+    """
     w_mean, w_var = weight_moments
     mu, var = sum_moments(x, w_mean, w_var, b)
     rstd = 1 / np.sqrt(var)
@@ -80,6 +84,10 @@ def layer_forward(sum_moments, x, weight_moments, b):
 
 
 def layer_gradients(dz, cache):
+    """dx = dμ <W>ᵀ, d<W> = xᵀ dμ, db = Σ dμ, with dμ = dz/σ [EBP-4.4] [EBP-4.5]. dz: (N, M). σ counts as a constant.
+
+    Returns dx: (N, D), d<W>: (D, M), db: (M,). Raises TypeError or ValueError for a dz that does not fit.
+    """
     x, w_mean, rstd = cache
     check_shapes(("x", x, "N D"), ("w_mean", w_mean, "D M"), ("dz", dz, "N M"))
     dmu = dz * rstd                                       # minus the paper's Δ, but for √K
@@ -93,6 +101,7 @@ def layer_frozen(cache):
 
 
 def check_means(x):
+    """Raise ValueError unless x can be means of signs: within [-1, 1]."""
     if not np.all(np.abs(x) <= 1):                        # "not all": NaN is refused too
         raise ValueError(f"x: expected means of signs, within [-1, 1], got {np.abs(x).max()}; "
                          "the layer for inputs of any size is the first one")

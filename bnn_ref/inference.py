@@ -56,25 +56,29 @@ def recompute_statistics(net, params, running, train_x, seed=0):
     return network.recompute_statistics(net, params, running, train.statistics_batches(train_x, order))
 
 
-def outputs(form, chosen, names, data, params, running, images, seed=0):
+def outputs(form, chosen, names, data, params, running, images, tick=lambda done, total: None, seed=0):
     """What the network answers in this form: (N, classes), averaged over samples where it draws them.
 
     chosen: the Recipe; names: the real weights behind binary ones, as it was trained; data: the `data.Dataset` it was
     trained on, from whose training pictures statistics of batch normalization are taken anew; params, running: of the
-    trained network; images: (N, C, H, W) uint8.
+    trained network; images: (N, C, H, W) uint8; tick is called before each sample, and after the last.
     """
     net = recipe.build(chosen, data.shape, data.classes, form.vocabulary)
+    kernels = train.fast_kernels(len(data.train_x))
+    net = kernels.accelerate(net) if kernels else net
     rng = np.random.default_rng([seed, 3])
-    total = 0
-    for _ in range(SAMPLES if form.sample else 1):
+    total, count = 0, SAMPLES if form.sample else 1
+    for done in range(count):
+        tick(done, count)
         drawn = form.sample(rng, names, params) if form.sample else params
         own = recompute_statistics(net, drawn, running, data.train_x, seed)
         total = total + np.concatenate([network.predict(net, drawn, own, train.scale_pixels(part))
                                         for part in train.batches(images, train.EVALUATION_BATCH)])
-    return total / (SAMPLES if form.sample else 1)
+    tick(count, count)
+    return total / count
 
 
-def error_rate(form, chosen, names, data, params, running):
+def error_rate(form, chosen, names, data, params, running, tick=lambda done, total: None):
     """Percent of wrong answers on the test set in this form. Arguments as of `outputs`."""
-    answers = outputs(form, chosen, names, data, params, running, data.test_x).argmax(axis=1)
+    answers = outputs(form, chosen, names, data, params, running, data.test_x, tick).argmax(axis=1)
     return 100 * float(np.mean(answers != data.test_y))

@@ -41,6 +41,13 @@ class Progress:
                 f"{record['valid_error']:5.2f} %  {record['seconds']:.1f} s{left}{star}")
         self._write(line, end="\n")
 
+    def testing(self, form, done, total):
+        """Before each network that a form is the average of, and after the last: the live line; elsewhere, one line."""
+        if self.live:
+            self._write("\r" + f"testing with {form}: {done}/{total}" * (done < total), end="\x1b[K")
+        elif done == 0:
+            self._write(f"testing with {form}", end="\n")
+
     def _left(self, fraction):
         spent = time.monotonic() - self.began
         left = spent / fraction * (self.epochs - self.done_before - fraction)

@@ -97,7 +97,7 @@ def error_rate(net, params, running, x, labels):
     return 100 * float(np.mean(np.concatenate(answers) != labels))
 
 
-def _fast(examples):
+def fast_kernels(examples):
     """The kernels' form of a training step where they are compiled and the data are worth compiling for, else None."""
     if examples < FAST_IMAGES:
         return None
@@ -125,7 +125,7 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
         running = network.fit(net, state.running, scale_pixels(data.train_x[:FIT_IMAGES]), fitted)
         state = replace(state, running=running, best_running=running)
     shapes = binary_shapes(net) if recipe.glorot_rates else {}
-    kernels = _fast(len(data.train_x))
+    kernels = fast_kernels(len(data.train_x))
     net, step = (kernels.accelerate(net), kernels.training_step) if kernels else (net, training_step)
     size = min(recipe.batch, len(data.train_x))
     total = len(data.train_x) // size

@@ -533,6 +533,15 @@ def test_progress_elsewhere_is_one_plain_line_an_epoch():
     assert stream.getvalue() == "epoch 1/1  loss 0.4000  validation error  3.00 %  1.0 s  best so far\n"
 
 
+def test_progress_of_the_test_in_another_form():
+    for stream, text in ((Terminal(), "\rtesting with sampled: 0/2\x1b[K\rtesting with sampled: 1/2\x1b[K\r\x1b[K"),
+                         (io.StringIO(), "testing with sampled\n")):
+        shown = progress.Progress(1, stream=stream)
+        for done in range(3):
+            shown.testing("sampled", done, 2)
+        assert stream.getvalue() == text
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(9.4, "9s"), (125, "2m 05s"), (3725, "1h 02m")])
 def test_durations(seconds, text):
     assert progress.duration(seconds) == text

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bnn_ref import cli, data, inference, network, recipe, train
+from bnn_ref.kernels import compiled, training
 from bnn_ref.papers import PAPERS, binaryconnect, ebp, few_multiplications
 
 DIGITS = data.load("digits")
@@ -61,6 +62,20 @@ def test_a_form_is_the_same_parameters_through_other_steps():
     assert not np.allclose(out, own_form)
 
 
+def test_many_pictures_are_answered_by_the_kernels_with_the_same_numbers(monkeypatch):
+    chosen, net, state = trained("binaryconnect", "deterministic")
+    monkeypatch.setattr(inference, "SAMPLES", 2)
+    form, fast = binaryconnect.FORMS["deterministic"]["sampled"], []
+    monkeypatch.setattr(training, "accelerate", lambda net, make=training.accelerate: fast.append(net) or make(net))
+    outs = []
+    for least in (len(DIGITS.train_x) + 1, len(DIGITS.train_x)):
+        monkeypatch.setattr(train, "FAST_IMAGES", least)
+        outs.append(inference.outputs(form, chosen, train.binary_shapes(net), DIGITS, state.params, state.running,
+                                      DIGITS.test_x))
+        assert len(fast) == (compiled.COMPILED and len(outs) == 2)
+    np.testing.assert_array_equal(*outs, strict=True)
+
+
 def test_sampled_outputs_are_the_mean_over_draws(monkeypatch):
     chosen, net, state = trained("few_multiplications", "ternary")
     names = train.binary_shapes(net)
@@ -72,9 +87,10 @@ def test_sampled_outputs_are_the_mean_over_draws(monkeypatch):
         seen.append(form.sample(rng, of, params))
         return seen[-1]
 
-    spy = replace(form, sample=sample)
-    out = inference.outputs(spy, chosen, names, DIGITS, state.params, state.running, DIGITS.test_x[:5])
-    assert len(seen) == inference.SAMPLES
+    spy, ticks = replace(form, sample=sample), []
+    out = inference.outputs(spy, chosen, names, DIGITS, state.params, state.running, DIGITS.test_x[:5],
+                            lambda done, total: ticks.append((done, len(seen), total)))
+    assert ticks == [(done, done, inference.SAMPLES) for done in range(inference.SAMPLES + 1)]
     real = recipe.build(chosen, DIGITS.shape, 10, form.vocabulary)
     order = np.random.default_rng([0, 2]).permutation(len(DIGITS.train_x))
     alone = [network.predict(real, params, network.recompute_statistics(
@@ -100,8 +116,9 @@ def test_forms_on_the_command_line(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     for name in ("deterministic", "sampled"):
         assert cli.main(["evaluate", "run", "--form", name]) == 0
-        line = capsys.readouterr().out
+        line, said = capsys.readouterr()
         assert line.startswith(f"test error with {name} ") and line in printed
+        assert said == f"testing with {name}\n" and said in printed
     for args, says in ((["evaluate", "run", "--form", "magic"], "ebp binary has deterministic or sampled"),
                        (["evaluate", "run", "--form", "sampled", "--rung", "loops"], "give one of them")):
         assert cli.main(args) == 2
