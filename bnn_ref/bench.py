@@ -1,141 +1,21 @@
-"""Timings that can be believed: everything is verified before it is timed, rivals take turns in one run, and what is
-reported are medians, spreads and ratios. Seconds depend on the machine and the hour; ratios within a run hold.
-"""
+"""Kernels, networks on bits and training steps against their rivals: verified, then timed in one run."""
 
-import datetime
 import functools
-import importlib.util
-import platform
-import statistics
 import tempfile
-import time
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from . import __version__, binarize, conv, dense, network, optim, packed, recipe, train
+from . import binarize, conv, dense, network, optim, packed, recipe, timing, train
 from .kernels import bits, compiled, limit, torch_step
 from .kernels import training as fast
 from .kernels.ladder import LADDER, rung
 from .papers import bnn
 
-ROUNDS = 7                            # of each contender, at least 3 where one takes long
-PATIENCE = 20.0                       # seconds for the rounds of one group of rivals
-SAMPLE, PAUSE = 0.1, 0.05             # seconds of calls for one sample, and before it
 BLAS = "NumPy float32 (BLAS)"
 ALL_RUNGS_TO = 1024                   # larger products only for the rungs that are worth waiting for
 PATIENT_TO = 4096                     # and for the rivals
-
-
-# --- measuring -----------------------------------------------------------------------------------------------------
-
-
-def interleave(contenders, say=lambda text: None):
-    """{name: [seconds, ...]}: each contender once to warm up, then all in turn, round by round.
-
-    A sample is the mean of as many calls as take a tenth of a second. Before each there is a pause, because the threads
-    of a BLAS go on spinning for a while after its last product, on the core that the next contender wants; and where
-    calls are short one that does not count, because memory that lay idle may have to come back first.
-    contenders: {name: function}; a function that returns a float has measured its seconds itself.
-    """
-    spent, calls, short = {name: [] for name in contenders}, {}, {}
-    for name, contender in contenders.items():
-        say(f"warming up {name}")
-        contender()
-        start = time.perf_counter()
-        contender()
-        took = time.perf_counter() - start
-        calls[name], short[name] = max(1, min(1000, round(SAMPLE / took))), took < 1
-    began = time.perf_counter()
-    for number in range(ROUNDS):
-        if number >= 3 and time.perf_counter() - began > PATIENCE:
-            break
-        say(f"round {number + 1} of {ROUNDS}")
-        for name, contender in contenders.items():
-            time.sleep(PAUSE)
-            if short[name]:
-                contender()
-            start = time.perf_counter()
-            for _ in range(calls[name]):
-                own = contender()     # one result at a time, so that its memory serves the next
-            total = time.perf_counter() - start
-            spent[name].append(own if isinstance(own, float) else total / calls[name])
-            del own
-    return spent
-
-
-def _summary(samples):
-    quarters = statistics.quantiles(samples, n=4, method="inclusive")
-    return {"median": statistics.median(samples), "spread": (quarters[2] - quarters[0]) / statistics.median(samples),
-            "samples": samples}
-
-
-def on(threads):
-    """1 -> "1 thread", 2 -> "2 threads"."""
-    return f"{threads} thread{'s' * (threads > 1)}"
-
-
-def processor():
-    """The name of this machine's processor, as well as the system knows it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-        if compiled.COMPILED:
-            import llvmlite.binding
-
-            name += f" ({llvmlite.binding.get_host_cpu_name()})"
-        return name
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _torch():
-    try:
-        import torch
-    except ImportError:
-        return None
-    return torch
-
-
-@contextmanager
-def _threads(count):
-    """Every contender on that many threads: the kernels, NumPy's BLAS (by threadpoolctl) and PyTorch."""
-    from threadpoolctl import threadpool_limits
-
-    torch = _torch()
-    before = torch.get_num_threads() if torch else None
-    compiled.set_threads(count)
-    try:
-        if torch:
-            torch.set_num_threads(count)
-        with threadpool_limits(count):
-            yield
-    finally:
-        compiled.set_threads(None)
-        if torch:
-            torch.set_num_threads(before)
-
-
-def check_tools():
-    """Raise ValueError where what the timings need is not there."""
-    if importlib.util.find_spec("threadpoolctl") is None:
-        raise ValueError("timings need threadpoolctl, to give every rival as many threads: "
-                         'pip install "bnn-ref[bench]"')
-    if not compiled.COMPILED:
-        raise ValueError("timings need compiled kernels: install Numba, unset NUMBA_DISABLE_JIT")
-
-
-def header(what):
-    """What every result begins with: machine, versions, date."""
-    torch = _torch()
-    versions = {"bnn_ref": __version__, "numpy": np.__version__, "numba": compiled.numba.__version__,
-                "python": platform.python_version()}
-    if torch:
-        versions["torch"] = torch.__version__
-    return {"bench": what, "machine": processor(), "cores": compiled.threads(), "system": platform.platform(),
-            "date": datetime.date.today().isoformat(), "versions": versions}
 
 
 # --- bench matmul --------------------------------------------------------------------------------------------------
@@ -166,24 +46,24 @@ def _torch_rivals(torch, kinds, x, w, expected):
 def matmul(say=lambda text: None, sizes=(1024, 2048, 4096, 8192), side=4096):
     """Every rung this machine can run, its register limit, NumPy's BLAS and PyTorch, on size³ products of ±1; then few
     rows against side × side weights."""
-    check_tools()
+    timing.check_tools()
     rng, rows = np.random.default_rng(0), []
     for size in sizes:
         operands = _operands(size, size, size, rng)
         for count in sorted({1, compiled.threads()}):
             rows += _square(size, count, *operands, lambda text, size=size, count=count: say(
-                f"{size}³ on {on(count)}: {text}"))
+                f"{size}³ on {timing.on(count)}: {text}"))
     few = []
     for m in (1, 4, 8, 16, 64):
         few += _few_rows(m, side, rng, lambda text, m=m: say(f"{m} rows: {text}"))
-    return {**header("matmul"), "rows": rows, "few_rows": few, "side": side}
+    return {**timing.header("matmul"), "rows": rows, "few_rows": few, "side": side}
 
 
 def _square(size, count, x, w, a, b, say):
     """Timings of one size on that many threads: a dict a contender."""
     expected = (x @ w.T).astype(np.int32)
-    operations, torch = 2 * size**3, _torch()
-    with _threads(count):
+    operations, torch = 2 * size**3, timing.pytorch()
+    with timing.on_threads(count):
         contenders = {}
         for candidate in LADDER:
             slow = candidate.module in ("reference", "loops") or candidate.name == "rows"
@@ -203,8 +83,8 @@ def _square(size, count, x, w, a, b, say):
             copied = np.empty_like(x)
             contenders["pack"] = lambda: bits.pack(x)
             contenders["copy of its input"] = lambda: np.copyto(copied, x)
-        samples = interleave(contenders, say)
-    return [{"size": size, "threads": count, "name": name, "operations": operations, **_summary(times)}
+        samples = timing.interleave(contenders, say)
+    return [{"size": size, "threads": count, "name": name, "operations": operations, **timing.summary(times)}
             for name, times in samples.items()]
 
 
@@ -217,14 +97,14 @@ def _few_rows(m, side, rng, say):
     """m rows of a against side × side weights, on one thread."""
     x, w, a, b = _operands(m, side, side, rng)
     expected = (x @ w.T).astype(np.int32)
-    with _threads(1):
+    with timing.on_threads(1):
         contenders = {}
         for name in ("rows", "blocks"):
             _verify(rung(name), a, b, side, expected)
             contenders[name] = functools.partial(rung(name), a, b, side)
         contenders[BLAS] = lambda: x @ w.T
-        samples = interleave(contenders, say)
-    return [{"rows": m, "name": name, **_summary(times)} for name, times in samples.items()]
+        samples = timing.interleave(contenders, say)
+    return [{"rows": m, "name": name, **timing.summary(times)} for name, times in samples.items()]
 
 
 # --- bench mlp, bench convnet --------------------------------------------------------------------------------------
@@ -253,7 +133,7 @@ def _each(function, pictures, size):
 
 def _inference(what, chosen, shape, count, singles, batch, say):
     """Pixels to logits on bits and in NumPy float32, `count` pictures at once and one at a time."""
-    check_tools()
+    timing.check_tools()
     images = np.random.default_rng(1).integers(0, 256, (count, *shape), np.uint8)
     net, params, running = _untrained(chosen, shape, images[:100])
     on_bits = packed.pack_network(net, params, running, shape)
@@ -271,21 +151,21 @@ def _inference(what, chosen, shape, count, singles, batch, say):
         raise AssertionError(f"{what}: the float form is not the network's: not timed")
     rows = []
     for threads in sorted({1, compiled.threads()}):
-        with _threads(threads):
+        with timing.on_threads(threads):
             for how, pictures, size in (("at once", images, count), ("one at a time", images[:singles], 1)):
                 contenders = {
                     "bits": functools.partial(_each, lambda x: packed.predict(on_bits, x), pictures, size),
                     "floats": functools.partial(_each, in_floats, pictures, size)}
-                samples = interleave(contenders, lambda text, how=how, threads=threads: say(
-                    f"{how}, {on(threads)}: {text}"))
-                rows += [{"pictures": len(pictures), "how": how, "threads": threads, "name": name, **_summary(times)}
-                         for name, times in samples.items()]
+                samples = timing.interleave(contenders, lambda text, how=how, threads=threads: say(
+                    f"{how}, {timing.on(threads)}: {text}"))
+                rows += [{"pictures": len(pictures), "how": how, "threads": threads, "name": name,
+                          **timing.summary(times)} for name, times in samples.items()]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.bnn"
         packed.save_packed(path, on_bits)
         size = path.stat().st_size
     floats = sum(w.nbytes for w in params.values()) + sum(array.nbytes for array in running.values())
-    return {**header(what), "net": chosen.net, "rows": rows, "packed_bytes": size, "float32_bytes": floats}
+    return {**timing.header(what), "net": chosen.net, "rows": rows, "packed_bytes": size, "float32_bytes": floats}
 
 
 def mlp(say=lambda text: None, count=10_000):
@@ -305,20 +185,21 @@ def convnet(say=lambda text: None, count=100):
 
 def training(say=lambda text: None, nets=("mlp", "convnet")):
     """A training step on a minibatch of 100, the MLP 784-1024×3-10 and the MNIST ConvNet: readable, fast, PyTorch's."""
-    check_tools()
+    timing.check_tools()
     rows = []
     for kind in nets:
         chosen = bnn.RECIPES["mnist", kind, "quick"]
         _verify_steps(chosen, (1, 28, 28), say)
         for threads in sorted({1, compiled.threads()}):
-            with _threads(threads):
+            with timing.on_threads(threads):
                 contenders = _step_contenders(chosen, (1, 28, 28))
-                samples = interleave(
+                samples = timing.interleave(
                     contenders, lambda text, kind=kind, threads=threads: say(
-                        f"{kind}, {on(threads)}: {text}"))
-            rows += [{"net": kind, "threads": threads, "name": name, **_summary(times)}
+                        f"{kind}, {timing.on(threads)}: {text}"))
+            rows += [{"net": kind, "threads": threads, "name": name, **timing.summary(times)}
                      for name, times in samples.items()]
-    return {**header("train"), "nets": {kind: bnn.RECIPES["mnist", kind, "quick"].net for kind in nets}, "rows": rows}
+    notations = {kind: bnn.RECIPES["mnist", kind, "quick"].net for kind in nets}
+    return {**timing.header("train"), "nets": notations, "rows": rows}
 
 
 def _step_contenders(chosen, shape, dtype=np.float32):
@@ -346,7 +227,7 @@ def _step_contenders(chosen, shape, dtype=np.float32):
     state = chosen.optimizer.init(params)
     contenders = {"readable": stepper(train.training_step, net, params, state),
                   "fast": stepper(fast.training_step, fast.accelerate(net), *fast.own(chosen, params, state))}
-    torch = _torch()
+    torch = timing.pytorch()
     if torch:
         x, y = torch.from_numpy(images), torch.from_numpy(labels)
         for adam in torch_step.ADAMS:

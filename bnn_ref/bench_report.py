@@ -6,9 +6,10 @@ All of it comes from one run's medians, as `bench.py` returns them.
 import json
 from pathlib import Path
 
-from .bench import BLAS, on
+from .bench import BLAS
 from .files import atomic_write
 from .kernels.ladder import LADDER
+from .timing import on
 
 BESIDE = ("register limit", "pack", "copy of its input")               # timed with the products, but none
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnn_ref import bench, bench_report, cli, packed, recipe
+from bnn_ref import bench, bench_report, cli, packed, recipe, timing
 from bnn_ref.kernels import LADDER, compiled, ladder
 from bnn_ref.papers import bnn
 
@@ -23,8 +23,8 @@ CPU = [rung.name for rung in LADDER if rung.module != "cuda"]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(bench, "PATIENCE", 0.0)
-    monkeypatch.setattr(bench, "SAMPLE", 0.01)
+    monkeypatch.setattr(timing, "PATIENCE", 0.0)
+    monkeypatch.setattr(timing, "SAMPLE", 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def small_mlp():
 
 def test_contenders_take_turns():
     order = []
-    spent = bench.interleave({name: lambda name=name: (order.append(name), time.sleep(0.004)) for name in "ab"})
+    spent = timing.interleave({name: lambda name=name: (order.append(name), time.sleep(0.004)) for name in "ab"})
     assert len(spent["a"]) == len(spent["b"]) >= 3
     assert order[:4] == ["a", "a", "b", "b"]                       # to warm up, and to see how long it takes
     turns = [name for name, _ in itertools.groupby(order[4:])]
@@ -48,11 +48,11 @@ def test_contenders_take_turns():
 
 
 def test_a_contender_may_measure_itself():
-    assert bench.interleave({"a": lambda: 0.25})["a"][:3] == [0.25] * 3
+    assert timing.interleave({"a": lambda: 0.25})["a"][:3] == [0.25] * 3
 
 
 def test_a_summary_is_the_median_and_the_spread_around_it():
-    summary = bench._summary([4.0, 1.0, 2.0, 3.0, 100.0])
+    summary = timing.summary([4.0, 1.0, 2.0, 3.0, 100.0])
     assert summary["median"] == 3.0
     assert summary["spread"] == pytest.approx((4 - 2) / 3)
     assert summary["samples"] == [4.0, 1.0, 2.0, 3.0, 100.0]

@@ -248,7 +248,7 @@ def steps_row(settings, net, chosen, note=""):
     """The row of 20 training steps: how long an epoch takes, how much memory this process had at most; no error."""
     import resource  # not on Windows
 
-    from .. import __version__, bench
+    from .. import __version__, timing
     from ..kernels import compiled
 
     shape, examples = TRAINING[settings["data"]]
@@ -260,7 +260,7 @@ def steps_row(settings, net, chosen, note=""):
         "kind": "steps", **described, "form": "", "note": note, "epochs": chosen.epochs,
         "command": f"python -m bnn_ref.papers.measured --steps {settings['paper']} {_options(settings)}",
         "step_seconds": round(median, 4), "epoch_minutes": round(median * total / 60, 2), "peak_mib": round(peak),
-        "machine": f"{bench.processor()}, {bench.on(compiled.threads())}",
+        "machine": f"{timing.processor()}, {timing.on(compiled.threads())}",
         **_sources({"bnn_ref": __version__, "numpy": np.__version__, "python": sys.version.split()[0]}),
     }
 
