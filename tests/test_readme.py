@@ -27,6 +27,15 @@ def test_the_table_of_results_is_the_measured_one():
     assert measured.rows()
 
 
+def test_the_repository_has_one_address():
+    """In badges, links and install commands, wherever they stand."""
+    files = [ROOT / "README.md", *(path for kind in ("md", "py", "ipynb", "rst") for part in ("notebooks", "tests")
+                                   for path in (ROOT / part).rglob(f"*.{kind}"))]
+    owners = {owner: path.name for path in files for owner in re.findall(
+        r"(?:github\.com|/gh|/github)/([\w-]+)/bnn_ref\b", path.read_text(encoding="utf-8"))}
+    assert len(owners) == 1, owners
+
+
 def test_the_commands_measured_are_commands_and_lead_to_recipes():
     for row in measured.rows():
         words = shlex.split(row["command"])
