@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import contents, refused
 
 from bnn_ref import cli, data, files, plots, progress, recipe, runs
 from bnn_ref import train as training
@@ -45,25 +46,11 @@ def finished(tmp_path_factory):
     return folder
 
 
-def contents(folder):
-    return {path.name: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
-
-
 def copy(folder, target):
     target.mkdir()
     for path in folder.iterdir():
         (target / path.name).write_bytes(path.read_bytes())
     return target
-
-
-def refused(capsys, *args):
-    """Run, expect exit code 2, one line on stderr and no change below the current folder; returns the line."""
-    before = contents(".")
-    assert cli.main([str(arg) for arg in args]) == 2
-    error = capsys.readouterr().err
-    assert re.fullmatch(r"bnn-ref: error: [^\n]+\n", error), error
-    assert contents(".") == before
-    return error
 
 
 # --- a run from beginning to end -----------------------------------------------------------------------------------

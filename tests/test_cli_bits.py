@@ -1,11 +1,11 @@
 """pack and evaluate on bits, as a user meets them: the float network's answers, one-line errors, nothing lost."""
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command import refused
 
 from bnn_ref import cli, packed
 from bnn_ref.kernels import LADDER
@@ -28,15 +28,6 @@ def finished(request, tmp_path_factory):
 def printed(capsys, *args):
     assert cli.main([str(arg) for arg in args]) == 0
     return capsys.readouterr().out
-
-
-def refused(capsys, *args):
-    before = {path: path.read_bytes() for path in Path(".").rglob("*") if path.is_file()}
-    assert cli.main([str(arg) for arg in args]) == 2
-    error = capsys.readouterr().err
-    assert re.fullmatch(r"bnn-ref: error: [^\n]+\n", error), error
-    assert {path: path.read_bytes() for path in Path(".").rglob("*") if path.is_file()} == before
-    return error
 
 
 def test_a_packed_run_errs_where_the_run_errs(finished, capsys):

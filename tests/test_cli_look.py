@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from command import refused
 
 from bnn_ref import cli, cli_look, costs, data, filters, network, plots, recipe, runs, steps, train
 from bnn_ref.papers import PAPERS
@@ -37,13 +38,6 @@ def mlp(tmp_path_factory):
 def said(capsys, *args):
     assert cli.main([str(arg) for arg in args]) == 0
     return capsys.readouterr().out
-
-
-def refused(capsys, *args):
-    assert cli.main([str(arg) for arg in args]) == 2
-    error = capsys.readouterr().err
-    assert re.fullmatch(r"bnn-ref: error: [^\n]+\n", error), error
-    return error
 
 
 def is_picture(path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import refused
 
 from bnn_ref import cli, runs, text
 from bnn_ref.kernels.ebp_sparse import SparseRows
@@ -25,13 +26,6 @@ def _a_small_task(tmp_path, monkeypatch):
                         for label in labels]).astype(np.int32)
     x = SparseRows(np.arange(0, 5 * N + 1, 5, dtype=np.int32), indices.ravel(), np.ones(5 * N, np.float32), M)
     text.save_task(tmp_path / "data" / "ebp_text" / "reuters_i6.npz", x, labels)
-
-
-def refused(capsys, *args):
-    assert cli.main([str(arg) for arg in args]) == 2
-    error = capsys.readouterr().err
-    assert re.fullmatch(r"bnn-ref: error: [^\n]+\n", error), error
-    return error
 
 
 def test_a_cross_validation_is_recorded(capsys):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import refused
 from matplotlib.colors import to_hex
 
 from bnn_ref import cli, cli_compare, cli_runs, network, plots, recipe, runs
@@ -56,16 +57,6 @@ def stopped(name, errors=(9.0, 8.0), best=2, settings=(), stands=None):
                           else stands)
         np.savez(folder / "checkpoint.npz", json=np.frombuffer(said.encode(), np.uint8), w=np.zeros(3))
     return name
-
-
-def refused(capsys, *args):
-    """Run, expect one line on stderr and no picture; returns the line."""
-    capsys.readouterr()
-    assert cli.main(["compare", *map(str, args)]) == 2
-    error = capsys.readouterr().err
-    assert re.fullmatch(r"bnn-ref: error: [^\n]+\n", error), error
-    assert not list(Path(".").glob("*.png"))
-    return error
 
 
 # --- the table -----------------------------------------------------------------------------------------------------
@@ -250,16 +241,16 @@ def test_mistakes_in_one_line(capsys):
     finished("a")
     stopped("b")
     Path("folder").mkdir()
-    assert "required: RUN" in refused(capsys)
-    assert "nowhere is not a run folder" in refused(capsys, "a", "nowhere")
-    assert "folder is not a run folder" in refused(capsys, "folder")
-    assert "folder is a folder: name a file to write" in refused(capsys, "a", "--out", "folder")
-    assert "No such file" in refused(capsys, "a", "--out", "nowhere/c.png")
-    assert "b is not finished" in refused(capsys, "b", "--weights", "w.png")
+    assert "required: RUN" in refused(capsys, "compare")
+    assert "nowhere is not a run folder" in refused(capsys, "compare", "a", "nowhere")
+    assert "folder is not a run folder" in refused(capsys, "compare", "folder")
+    assert "folder is a folder: name a file to write" in refused(capsys, "compare", "a", "--out", "folder")
+    assert "No such file" in refused(capsys, "compare", "a", "--out", "nowhere/c.png")
+    assert "b is not finished" in refused(capsys, "compare", "b", "--weights", "w.png")
     for number in range(8):
         finished(f"r{number}")
     assert "expected up to 8 runs, whose colours can be told apart, got 9" in refused(
-        capsys, "a", *(f"r{number}" for number in range(8)))
+        capsys, "compare", "a", *(f"r{number}" for number in range(8)))
     assert cli.main(["compare", *(f"r{number}" for number in range(8))]) == 0
 
 
@@ -269,14 +260,15 @@ def test_mistakes_in_one_line(capsys):
     {"history": [{"epoch": 1, "loss": 1.0, "valid_error": "9", "seconds": 1.0}], "best_epoch": 1}])
 def test_damaged_records(damage, capsys):
     finished("a", **damage)
-    assert "run.json is damaged: expected the epochs of a run, and which was the best" in refused(capsys, "a")
+    error = refused(capsys, "compare", "a")
+    assert "run.json is damaged: expected the epochs of a run, and which was the best" in error
 
 
 @pytest.mark.parametrize("stands", [{}, [], 3, {"history": [], "best_epoch": 1}, {"history": epochs([3.0])},
                                     {"best_epoch": 0}])
 def test_damaged_checkpoints(stands, capsys):
     stopped("a", stands=stands)
-    assert "checkpoint.npz is damaged: expected the epochs" in refused(capsys, "a")
+    assert "checkpoint.npz is damaged: expected the epochs" in refused(capsys, "compare", "a")
 
 
 def test_checkpoints_that_cannot_be_read(capsys):
@@ -284,18 +276,18 @@ def test_checkpoints_that_cannot_be_read(capsys):
     shutil.copytree("a", "b")
     content = Path("a/checkpoint.npz").read_bytes()
     Path("a/checkpoint.npz").write_bytes(content[:-40])
-    assert "checkpoint.npz is damaged: cannot be read" in refused(capsys, "a")
+    assert "checkpoint.npz is damaged: cannot be read" in refused(capsys, "compare", "a")
     np.savez("b/checkpoint.npz", w=np.zeros(3))
-    assert "checkpoint.npz is damaged: json missing" in refused(capsys, "b")
+    assert "checkpoint.npz is damaged: json missing" in refused(capsys, "compare", "b")
     np.savez("b/checkpoint.npz", json=np.frombuffer(b"{", np.uint8))
-    assert "checkpoint.npz is damaged" in refused(capsys, "b")
+    assert "checkpoint.npz is damaged" in refused(capsys, "compare", "b")
 
 
 def test_a_run_of_another_version(capsys):
     finished("a", settings={"net": "rnn"})
-    assert "a run of another version" in refused(capsys, "a")
+    assert "a run of another version" in refused(capsys, "compare", "a")
 
 
 def test_a_cross_validation(capsys):
     finished("a", settings={"paper": "ebp", "variant": "binary", "data": "reuters_i6"}, history=[], best_epoch=None)
-    assert "a: a cross-validation, which has no curves to compare" in refused(capsys, "a")
+    assert "a: a cross-validation, which has no curves to compare" in refused(capsys, "compare", "a")
