@@ -586,7 +586,7 @@ if not compiled.COMPILED:
     ("float", "real", {"net": CONVNET}),
     ("bitwise", "two-bit", {"net": MLP, "choices": CHOICES, "before": recipe.Recipe(MLP, 1, 5, (0.01, 0.01))}),
     ("bitwise", "two-bit", {"net": MLP, "choices": CHOICES}),
-], ids=str)
+], ids=lambda part: "-".join(part) if isinstance(part, dict) else part)
 def test_a_run_writes_the_same_bytes(paper, weights, chosen, threads):
     chosen = replace(recipe.Recipe("", 1, 50 if compiled.COMPILED else 3, (0.01, 0.01)), **chosen)
     count = 20 if compiled.COMPILED else 2
