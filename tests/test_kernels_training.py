@@ -299,7 +299,7 @@ def message(function, *arguments):
 
 def test_wrong_arrays_are_refused_in_the_same_words():
     rows, maps, units = np.zeros((2, 3)), np.zeros((2, 3, 4, 4)), np.zeros(3)
-    w, kernels = np.zeros((3, 5)), np.zeros((5, 3, 3, 3))
+    w, b, beta, kernels = np.zeros((3, 5)), np.zeros(5), np.zeros(()), np.zeros((5, 3, 3, 3))
     dense_cache, conv_cache = (rows, w), conv.conv_forward(maps, kernels)[1]
     fast_cache = training_conv.conv_forward(maps, kernels)[1]
     pool_cache = conv.max_pool_forward(maps, 2, 2)[1]
@@ -308,6 +308,9 @@ def test_wrong_arrays_are_refused_in_the_same_words():
             (training_dense.dense_forward, dense.dense_forward, [rows, w]),
             (training_dense.binary_dense_forward, dense.binary_dense_forward, [rows, w]),
             (training_dense.xnor_dense_forward, dense.binary_dense_forward, [rows, w]),
+            (training_bitwise.compressed_dense_forward, bitwise.compressed_dense_forward, [rows, w, b]),
+            (training_bitwise.bitwise_weights, bitwise.bitwise_weights, [w, beta]),
+            (training_bitwise.bitwise_dense_forward, bitwise.bitwise_dense_forward, [rows, w, b, beta, beta]),
             (training_norm.batchnorm_forward, batchnorm.batchnorm_forward, [rows, units, units, units, units]),
             (training_conv.conv_forward, conv.conv_forward, [maps, kernels, 1, 0, 0.0]),
             (training_conv.binary_conv_forward, conv.binary_conv_forward, [maps, kernels, 1, 0, 0.0]),
@@ -326,6 +329,10 @@ def test_wrong_arrays_are_refused_in_the_same_words():
         assert message(training_dense.dense_backward, ds, dense_cache) \
             == message(training_dense.dense_backward_weights, ds, dense_cache) \
             == message(dense.dense_backward, ds, dense_cache)
+        for name, cache in (("compressed_dense", (rows, w, b)), ("bitwise_dense", (rows, w))):
+            assert message(getattr(training_bitwise, f"{name}_backward"), ds, cache) \
+                == message(getattr(training_bitwise, f"{name}_backward_weights"), ds, cache) \
+                == message(getattr(bitwise, f"{name}_backward"), ds, cache)
     assert message(training_dense.sign_backward, rows, w) == message(binarize.sign_backward, rows, w)
     ds = np.zeros((2, 5, 2, 3))
     assert message(training_conv.conv_backward, ds, fast_cache) == message(conv.conv_backward, ds, conv_cache)
