@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import __version__, cli_compare, cli_look, cli_runs, cli_show, data, runs, train
+from . import __version__, cli_compare, cli_look, cli_runs, cli_show, data, recipe, runs, train
 from .cli_options import Parser, UsageError, whole
 from .files import DamagedError
 from .papers import PAPERS
@@ -23,9 +23,9 @@ def _parser():
     command.add_argument("--data", help=f"{', '.join(data.NAMES)}, or a file FILE.npz of your own (default: "
                          "digits); for ebp also a text task, such as reuters_i6")
     command.add_argument("--data-dir", metavar="DIR", help="where data sets are (default: $BNN_REF_DATA, else a cache)")
-    command.add_argument("--preset", choices=("quick", "long", "paper"), help="quick: minutes on two cores; long: an "
+    command.add_argument("--preset", choices=recipe.PRESETS, help="quick: minutes on two cores; long: an "
                          "hour or two; paper: as published (default: quick)")
-    command.add_argument("--net", choices=("mlp", "convnet"), help="default: what the preset has for the data")
+    command.add_argument("--net", choices=recipe.NETS, help="default: what the preset has for the data")
     command.add_argument("--variant", choices=VARIANTS, metavar="NAME",
                          help="what `bnn-ref papers` lists for the paper (default: the first there)")
     command.add_argument("--epochs", type=whole(1), help="default: the preset's; the learning rate decays over them; "
@@ -69,8 +69,8 @@ def _parser():
     command.set_defaults(run=cli_look.show_costs)
     command.add_argument("source", metavar="PAPER|RUN", help=f"{', '.join(PAPERS)}, or a run folder")
     command.add_argument("--data", help="as of train; the pictures of the data sets need not be there")
-    command.add_argument("--preset", choices=("quick", "long", "paper"), help="default: quick")
-    command.add_argument("--net", choices=("mlp", "convnet"), help="default: what the preset has for the data")
+    command.add_argument("--preset", choices=recipe.PRESETS, help="default: quick")
+    command.add_argument("--net", choices=recipe.NETS, help="default: what the preset has for the data")
     command.add_argument("--variant", choices=VARIANTS, metavar="NAME", help="default: the paper's first")
     command.add_argument("--picture", type=Path, metavar="FILE.png", help="draw energy by layer")
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass, fields
 
 from . import losses, network, optim, steps
 
+PRESETS = ("quick", "long", "paper")               # recipes of minutes, of an hour or two, and the papers' own
+NETS = ("mlp", "convnet")
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -101,20 +101,32 @@ HEAD = ("system", "data", "published error", "error here", "here minus published
 
 
 def table():
-    """All rows as a Markdown table, for the README; below it what they were measured with."""
-    lines = [_cells(row) for row in rows()]
-    text = "\n".join("| " + " | ".join(line) + " |" for line in [HEAD, ["---"] * len(HEAD), *lines])
+    """All rows as Markdown, for the README: a table of the papers' data and one, folded away, of the digits; below them
+    what they were measured with. What rows of one command share is said once.
+    """
+    digits = [row for row in rows() if row["data"] == "digits"]
+    parts = [_rows_as_markdown([row for row in rows() if row not in digits])]
+    if digits:
+        parts.append("<details><summary>On the 1,797 embedded digits, of which no paper has figures</summary>\n\n"
+                     f"{_rows_as_markdown(digits)}\n\n</details>")
     versions = "; ".join(dict.fromkeys(row["versions"] for row in rows()))
     machines = "; ".join(dict.fromkeys(row["machine"] for row in rows() if "machine" in row))
-    return f"{text}\n\nMeasured with {versions}." + (f" Training steps on {machines}." if machines else "")
+    parts.append(f"Measured with {versions}." + (f" Training steps on {machines}." if machines else ""))
+    return "\n\n".join(parts)
 
 
-def _cells(row):
-    figure, points = figure_of(row), gap(row)
-    return [system(row), trained_on(row), f"{figure} %" if figure else "-", summary(row),
-            "-" if points is None else f"{points:+.2f}", f"{row['preset']} {row['net']}",
-            f"0 of {row['epochs']}" if row["kind"] == "steps" else str(row["epochs"]), duration(row), row["date"],
-            f"`{row['command']}`"]
+def _rows_as_markdown(chosen):
+    lines, command = [HEAD, ["---"] * len(HEAD)], None
+    for row in chosen:
+        shared = [f"{row['preset']} {row['net']}",
+                  f"0 of {row['epochs']}" if row["kind"] == "steps" else str(row["epochs"]), duration(row), row["date"],
+                  f"`{row['command']}`"]
+        figure, points = figure_of(row), gap(row)
+        lines.append([system(row), trained_on(row), f"{figure} %" if figure else "-", summary(row),
+                      "-" if points is None else f"{points:+.2f}",
+                      *([""] * len(shared) if (row["command"], row["note"]) == command else shared)])
+        command = row["command"], row["note"]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def chart():
@@ -272,11 +284,15 @@ def add(new):
     """Put rows into the file, in place of all that are there for the same command on the same data."""
     replaced = {(row["command"], row["note"]) for row in new}
     kept = [row for row in rows() if (row["command"], row["note"]) not in replaced]
-    data_order, paper_order = list(published.DATA), list(PAPERS)
-    ordered = sorted([*kept, *new], key=lambda row: (data_order.index(row["data"]), paper_order.index(row["paper"]),
-                                                     row["command"], row["note"]))
     with atomic_write(FILE) as file:
-        file.write((json.dumps(ordered, indent=1, ensure_ascii=False) + "\n").encode())
+        file.write((json.dumps(sorted([*kept, *new], key=_place), indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _place(row):
+    """Where a row stands in the table: data, papers and variants in the package's order, the shortest recipe first."""
+    return (list(published.DATA).index(row["data"]), list(PAPERS).index(row["paper"]),
+            list(PAPERS[row["paper"]].VOCABULARIES).index(row["variant"]), row["net"] != "mlp",
+            recipe.PRESETS.index(row["preset"]), row["command"], row["note"])
 
 
 def _parser():
@@ -290,8 +306,8 @@ def _parser():
     parser.add_argument("--steps", dest="paper", choices=PAPERS, metavar="PAPER",
                         help=f"time {STEPS} training steps of its recipe, on noise; the options below say which")
     parser.add_argument("--data", choices=TRAINING, help="default: cifar10")
-    parser.add_argument("--preset", choices=("quick", "long", "paper"), help="default: paper")
-    parser.add_argument("--net", choices=("mlp", "convnet"), help="default: what the preset has for the data")
+    parser.add_argument("--preset", choices=recipe.PRESETS, help="default: paper")
+    parser.add_argument("--net", choices=recipe.NETS, help="default: what the preset has for the data")
     parser.add_argument("--variant", metavar="NAME", help="default: the paper's first")
     return parser
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 SYSTEMS = {"float": "full precision", "binaryconnect": "BinaryConnect", "bnn": "BNN",
            "few_multiplications": "Few Multiplications", "ebp": "EBP", "bitwise": "Bitwise NN"}
 
-DATA = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "svhn": "SVHN",
+DATA = {"mnist": "MNIST", "cifar10": "CIFAR-10", "svhn": "SVHN",
         "reuters_i6": "Reuters I6", "reuters_i8": "Reuters I8", "spam_d0": "Spam d0", "spam_d1": "Spam d1",
         "news_comp_hw": "20News comp vs HW", "news_elec_med": "20News elec vs med",
-        "amazon_books": "Amazon books", "amazon_dvd": "Amazon DVD"}
+        "amazon_books": "Amazon books", "amazon_dvd": "Amazon DVD", "digits": "digits"}
 
 
 @dataclass(frozen=True)
