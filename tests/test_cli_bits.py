@@ -1,6 +1,7 @@
 """pack and evaluate on bits, as a user meets them: the float network's answers, one-line errors, nothing lost."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from command import refused
 
 from bnn_ref import cli, packed
 from bnn_ref.kernels import LADDER
+from bnn_ref.papers import bitwise
 
 
 @pytest.fixture(autouse=True)
@@ -107,8 +109,10 @@ def test_forms_that_cannot_be_packed(other, capsys):
         assert said.endswith("fc1: no form on bits, its weights are real numbers\n")
 
 
-def test_bitwise_networks_pack_as_they_are(tmp_path_factory, capsys):
-    folder = tmp_path_factory.mktemp("bitwise") / "run"
+def test_bitwise_networks_pack_as_they_are(capsys, monkeypatch):
+    key, folder = ("digits", "mlp", "quick", "two-bit"), "run"
+    chosen = bitwise.RECIPES[key]
+    monkeypatch.setitem(bitwise.RECIPES, key, replace(chosen, before=replace(chosen.before, epochs=1)))
     printed(capsys, "train", "bitwise", "--variant", "two-bit", "--epochs", "1", "--out", folder)
     in_floats = printed(capsys, "evaluate", folder)
     printed(capsys, "pack", folder, "--out", "net.bnn")
