@@ -72,8 +72,8 @@ _NETS = {
                                         _second("512FC-512FC", 30, (3e-3, 3e-5), 50)),
     ("mnist", "mlp", "quick"): _rounds(_first("1024FC-1024FC-1024FC", 20, (1e-3, 1e-5), (0.2, 0.5)),
                                        _second("1024FC-1024FC-1024FC", 10, (1e-3, 1e-6))),
-    ("mnist", "mlp", "long"): _rounds(_first("1024FC-1024FC-1024FC", 240, (1e-3, 1e-6), (0.2, 0.5)),
-                                      _second("1024FC-1024FC-1024FC", 60, (1e-3, 1e-6))),
+    ("mnist", "mlp", "long"): _rounds(_first("1024FC-1024FC-1024FC", 200, (1e-3, 1e-6), (0.2, 0.3)),
+                                      _second("1024FC-1024FC-1024FC", 80, (1e-3, 1e-6))),
     # The paper says "500 to 1000 iterations" of round 1 and nothing of round 2.
     ("mnist", "mlp", "paper"): _rounds(_first("1024FC-1024FC-1024FC", 1000, (1e-3, 1e-6), (0.2, 0.5)),
                                        _second("1024FC-1024FC-1024FC", 200, (1e-3, 1e-6))),
