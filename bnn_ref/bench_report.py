@@ -4,7 +4,6 @@ All of it comes from one run's medians, as `bench.py` returns them.
 """
 
 import json
-from pathlib import Path
 
 from .bench import BLAS
 from .files import atomic_write
@@ -122,25 +121,6 @@ def tables(result):
     source = f"*{result['machine']}, {result['cores']} cores; {versions}; {result['date']}; `bnn-ref bench " \
              f"{result['bench']}`*"
     return "\n\n".join([source, *TABLES[result["bench"]](result)])
-
-
-def check_markers(path, what):
-    """(text before, text after) the tables of a bench in a Markdown file: outside of `<!-- bench NAME -->` and
-    `<!-- /bench NAME -->`. Raises ValueError where the file has no such markers, OSError where it cannot be read."""
-    text = Path(path).read_text(encoding="utf-8")
-    begin, end = f"<!-- bench {what} -->", f"<!-- /bench {what} -->"
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise ValueError(f"{path}: expected the markers {begin} and {end}")
-    return before + begin, end + after
-
-
-def write_readme(path, result):
-    """Put the tables between the markers of a Markdown file. Raises as `check_markers`."""
-    before, after = check_markers(path, result["bench"])
-    with atomic_write(path) as file:
-        file.write(f"{before}\n{tables(result)}\n{after}".encode())
 
 
 def save_json(path, result):

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from . import markdown
 from .cli_options import UsageError, save_picture
 from .papers import PAPERS, measured, published
 
@@ -17,7 +18,7 @@ def show_bench(options):
 
     try:
         if options.readme:
-            bench_report.check_markers(options.readme, options.what)
+            markdown.around(options.readme, f"bench {options.what}")
         result = bench.BENCHES[options.what](say)
     except ValueError as error:
         raise UsageError(error) from None
@@ -30,7 +31,7 @@ def show_bench(options):
     if options.json:
         bench_report.save_json(options.json, result)
     if options.readme:
-        bench_report.write_readme(options.readme, result)
+        markdown.write_part(options.readme, f"bench {options.what}", bench_report.tables(result))
     print(f"picture in {picture}")
     return 0
 

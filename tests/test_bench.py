@@ -142,21 +142,6 @@ def test_the_float_rival_is_the_network_at_its_best(small_mlp):
     assert small_mlp["float32_bytes"] > small_mlp["packed_bytes"]
 
 
-def test_markers_are_filled_and_the_rest_is_kept(square, tmp_path):
-    path = tmp_path / "README.md"
-    path.write_text("before\n<!-- bench matmul -->\nold\n<!-- /bench matmul -->\nafter\n", encoding="utf-8")
-    bench_report.write_readme(path, square)
-    text = path.read_text(encoding="utf-8")
-    assert text == f"before\n<!-- bench matmul -->\n{bench_report.tables(square)}\n<!-- /bench matmul -->\nafter\n"
-    bench_report.write_readme(path, square)
-    assert path.read_text(encoding="utf-8") == text
-    for wrong in ("nothing", "<!-- bench matmul -->", "<!-- /bench matmul --> <!-- bench matmul -->"):
-        path.write_text(wrong)
-        with pytest.raises(ValueError, match="expected the markers"):
-            bench_report.write_readme(path, square)
-        assert path.read_text() == wrong
-
-
 def test_the_command_prints_tables_and_writes_what_was_asked(square, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(bench.BENCHES, "matmul", lambda say: say("...") or square)

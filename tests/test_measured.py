@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bnn_ref import data, recipe, runs, text
+from bnn_ref import data, measure, recipe, runs, text
 from bnn_ref.papers import PAPERS, bitwise, float_baseline, measured, published
 
 TODAY = r"\d{4}-\d\d-\d\d"
@@ -224,27 +224,6 @@ def test_a_table_without_digits_has_nothing_folded_away():
     assert "details" not in measured.table()
 
 
-def test_the_readme_keeps_all_else(tmp_path):
-    measured.FILE.write_text(json.dumps([error_row(note=r"\1 \g<2>")]))
-    readme = tmp_path / "README.md"
-    before, after = "# a é\n\n<!-- measured: how -->\n", "<!-- /measured -->\n\nmore <!-- bench x -->\n"
-    for old in ("", "old\nlines\n"):
-        readme.write_bytes((before + old + after).encode())
-        measured.write_readme(readme)
-        assert readme.read_bytes().decode() == before + measured.table() + "\n" + after
-    assert r"\1 \g<2>" in measured.table()
-
-
-@pytest.mark.parametrize("content", [
-    "none", "<!-- measured: x -->\nno end", "<!-- /measured -->\n<!-- measured: x -->\n",
-    "<!-- measured: x -->\n<!-- /measured -->\n" * 2])
-def test_a_readme_without_markers_is_left_alone(content, tmp_path):
-    (tmp_path / "README.md").write_text(content)
-    with pytest.raises(ValueError, match=r"README.md: expected one pair of markers, <!-- measured ... --> and"):
-        measured.write_readme(tmp_path / "README.md")
-    assert (tmp_path / "README.md").read_text() == content
-
-
 # --- rows of runs --------------------------------------------------------------------------------------------------
 
 
@@ -252,7 +231,7 @@ def test_runs_of_three_seeds_are_a_row():
     folders = [run_folder(f"r{seed}", seed=seed, error=error, seconds=seconds, cpu_seconds=cpu)
                for seed, error, seconds, cpu in ((0, 1.5, 60.0, 30.0), (2, 1.33333333, 120.0, 66.0),
                                                  (1, 1.0, 90.0, 36.0))]
-    (row,) = measured.rows_of(folders, "JPEG")
+    (row,) = measure.rows_of(folders, "JPEG")
     assert re.fullmatch(TODAY, row.pop("date"))
     assert row == {
         "kind": "error", "paper": "binaryconnect", "variant": "stochastic", "form": "", "data": "mnist", "note": "JPEG",
@@ -264,7 +243,7 @@ def test_runs_of_three_seeds_are_a_row():
 def test_the_other_forms_of_a_run_are_lines_of_their_own():
     folders = [run_folder(f"r{seed}", seed=seed, error=1.5 + seed, forms={"binary": 2.5 + seed, "sampled": 1.25})
                for seed in (0, 1)]
-    rows = measured.rows_of(folders)
+    rows = measure.rows_of(folders)
     assert [(row["form"], row["test_errors"]) for row in rows] == [
         ("", [1.5, 2.5]), ("binary", [2.5, 3.5]), ("sampled", [1.25, 1.25])]
     assert len({row["command"] for row in rows}) == 1
@@ -274,7 +253,7 @@ def test_the_other_forms_of_a_run_are_lines_of_their_own():
 def test_rounds_are_lines_of_their_own():
     settings = {"paper": "bitwise", "variant": "zero-one", "epochs": 10}
     folder = run_folder("r", error=2.0, settings=settings, rounds=[1.5, 2.0], history=[{}] * 30)
-    rows = measured.rows_of([folder])
+    rows = measure.rows_of([folder])
     assert [(row["form"], row["test_errors"], row["epochs"]) for row in rows] == [
         ("round 1", [1.5], 30), ("round 2", [2.0], 30)]
     assert [measured.figure_of(row).error for row in rows] == [1.32, 1.36]
@@ -285,7 +264,7 @@ def test_a_text_task():
     settings = {"paper": "ebp", "data": "reuters_i6", "preset": "paper", "variant": "binary", "epochs": 3}
     folder = run_folder("r", error=11.0, settings=settings, forms={"deterministic": 22.0}, history=[],
                         drop=["best_epoch"])
-    own, deterministic = measured.rows_of([folder])
+    own, deterministic = measure.rows_of([folder])
     assert (measured.system(own), measured.gap(own)) == ("EBP binary", pytest.approx(11 - 9.95))
     assert (measured.system(deterministic), measured.gap(deterministic)) == (
         "EBP binary: deterministic", pytest.approx(22 - 21.7))
@@ -297,13 +276,13 @@ def test_a_text_task():
 
 def test_the_command_repeats_the_run():
     folder = run_folder("a", settings={"paper": "float", "variant": "real", "data": "digits", "epochs": 40})
-    (row,) = measured.rows_of([folder])
+    (row,) = measure.rows_of([folder])
     assert row["command"] == "bnn-ref train float --data digits --preset quick --net mlp"
     folder = run_folder("b", settings={"paper": "float", "variant": "real", "data": "digits", "epochs": 3})
-    (row,) = measured.rows_of([folder])
+    (row,) = measure.rows_of([folder])
     assert row["command"] == "bnn-ref train float --data digits --preset quick --net mlp --epochs 3"
     shift = {"paper": "bnn", "variant": "shift", "preset": "paper", "epochs": 240}     # a recipe of its own
-    (row,) = measured.rows_of([run_folder("c", settings=shift)])
+    (row,) = measure.rows_of([run_folder("c", settings=shift)])
     assert row["command"] == "bnn-ref train bnn --data mnist --preset paper --net mlp --variant shift"
 
 
@@ -315,19 +294,19 @@ def test_runs_that_differ_in_more_than_the_seed(other):
     folders = [run_folder("a"), run_folder("b", seed=1, **other)]
     for pair in (folders, folders[::-1]):
         with pytest.raises(runs.RunError, match="expected finished runs that differ in the seed alone"):
-            measured.rows_of(pair)
+            measure.rows_of(pair)
 
 
 def test_a_seed_counts_once():
     with pytest.raises(runs.RunError, match=r"expected runs of different seeds, got 4, 0, 4"):
-        measured.rows_of([run_folder("a", seed=4), run_folder("b"), run_folder("c", seed=4)])
+        measure.rows_of([run_folder("a", seed=4), run_folder("b"), run_folder("c", seed=4)])
 
 
 def test_runs_that_others_could_not_repeat():
     with pytest.raises(runs.RunError, match=r"own: bnn on /home/me/mine.npz is nothing that others could repeat"):
-        measured.rows_of([run_folder("own", settings={"paper": "bnn", "data": "/home/me/mine.npz"})])
+        measure.rows_of([run_folder("own", settings={"paper": "bnn", "data": "/home/me/mine.npz"})])
     with pytest.raises(runs.RunError, match="xnor on mnist is nothing that others could repeat"):
-        measured.rows_of([run_folder("xnor", settings={"paper": "xnor"})])
+        measure.rows_of([run_folder("xnor", settings={"paper": "xnor"})])
 
 
 @pytest.mark.parametrize("damage", [
@@ -335,7 +314,7 @@ def test_runs_that_others_could_not_repeat():
     {"rounds": 3}, {"rounds": ["x", 1.0]}, {"seconds": "9"}, {"drop": ["seconds"]}])
 def test_a_damaged_record(damage):
     with pytest.raises(runs.RunError, match=r"r: run.json is damaged: expected errors and seconds as numbers"):
-        measured.rows_of([run_folder("r", **damage)])
+        measure.rows_of([run_folder("r", **damage)])
 
 
 # --- the file ------------------------------------------------------------------------------------------------------
@@ -343,8 +322,8 @@ def test_a_damaged_record(damage):
 
 def test_rows_replace_those_of_the_same_command_and_data():
     old = [error_row(), error_row(form="binary"), error_row(note="JPEG"), error_row(command="other")]
-    measured.add(old)
-    measured.add([error_row(test_errors=[9.0])])
+    measure.add(old)
+    measure.add([error_row(test_errors=[9.0])])
     assert [(row["command"], row["note"], row["form"], row["test_errors"]) for row in measured.rows()] == [
         ("bnn-ref train bnn", "", "", [9.0]), ("bnn-ref train bnn", "JPEG", "", [1.57]), ("other", "", "", [1.57])]
 
@@ -355,7 +334,7 @@ def test_rows_are_in_order():
            error_row(preset="paper"), error_row(preset="long"), error_row(net="convnet"),
            error_row(data="reuters_i6"), error_row(paper="float", variant="real"),
            error_row(command="c", form="round 2"), error_row(command="c", form="round 1")]
-    measured.add(new)
+    measure.add(new)
     assert [(row["data"], row["paper"], row["variant"], row["net"], row["preset"], row["command"][-1:], row["form"])
             for row in measured.rows()] == [
         ("mnist", "float", "real", "mlp", "quick", "n", ""),
@@ -377,10 +356,10 @@ def test_rows_are_in_order():
 
 def test_twenty_steps_are_timed_after_one_that_is_not(monkeypatch):
     moments = iter(0.5 * number**2 for number in range(100))
-    monkeypatch.setattr(measured, "time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=lambda: next(moments)))
     chosen = recipe.Recipe("8FC", 2, 10, (1e-3, 1e-4))
     net = recipe.build(chosen, (1, 4, 4), 10, float_baseline.VOCABULARIES["real"])
-    seconds, total = measured.time_steps(net, chosen, (1, 4, 4), 300)
+    seconds, total = measure.time_steps(net, chosen, (1, 4, 4), 300)
     assert seconds == [number + 0.5 for number in range(20)]
     assert total == 30
     assert next(moments) == 0.5 * 21**2                                     # no step more
@@ -396,13 +375,13 @@ def test_the_row_of_twenty_steps(monkeypatch):
         asked.append(args)
         return [3.0, 1.0, 2.0, 2.5], 900
 
-    monkeypatch.setattr(measured, "time_steps", time_steps)
+    monkeypatch.setattr(measure, "time_steps", time_steps)
     monkeypatch.setattr(resource, "getrusage", lambda who: SimpleNamespace(
         ru_maxrss=3_000_000 * (1024 if sys.platform == "darwin" else 1)))
     settings = {"paper": "bnn", "variant": "shift", "data": "cifar10", "preset": "paper", "net": "convnet", "seed": 0,
                 "epochs": None}
     chosen = PAPERS["bnn"].RECIPES["cifar10", "convnet", "paper", "shift"]
-    row = measured.steps_row(settings, "the net", chosen, "JPEG")
+    row = measure.steps_row(settings, "the net", chosen, "JPEG")
     assert asked == [("the net", chosen, (3, 32, 32), 45_000)]
     assert re.fullmatch(TODAY, row.pop("date"))
     assert re.fullmatch(r".+, \d+ threads?", row.pop("machine"))
@@ -411,15 +390,15 @@ def test_the_row_of_twenty_steps(monkeypatch):
         "kind": "steps", "paper": "bnn", "variant": "shift", "form": "", "data": "cifar10", "note": "JPEG",
         "preset": "paper", "net": "convnet", "epochs": 500, "step_seconds": 2.25, "epoch_minutes": 33.75,
         "peak_mib": 2930,                                                                # 3,000,000 / 1024
-        "command": "python -m bnn_ref.papers.measured --steps bnn --data cifar10 --preset paper --net convnet "
+        "command": "python -m bnn_ref.measure --steps bnn --data cifar10 --preset paper --net convnet "
                    "--variant shift"}
-    measured.add([row | {"date": "", "machine": "m", "versions": "v"}])
+    measure.add([row | {"date": "", "machine": "m", "versions": "v"}])
     assert "| 11.40 % |" not in measured.table()                             # that is the other variant's
     assert "| 10.15 % | not trained: 20 steps | - |" in measured.table()
 
 
 def test_training_sets_are_as_large_as_the_data_scripts_leave_them():
-    assert measured.TRAINING == {"mnist": ((1, 28, 28), 60_000 - 10_000), "cifar10": ((3, 32, 32), 50_000 - 5_000),
+    assert measure.TRAINING == {"mnist": ((1, 28, 28), 60_000 - 10_000), "cifar10": ((3, 32, 32), 50_000 - 5_000),
                                  "svhn": ((3, 32, 32), 73_257 + 531_131 - 6_000)}
 
 
@@ -429,9 +408,9 @@ def test_training_sets_are_as_large_as_the_data_scripts_leave_them():
 def test_the_tool_adds_runs_and_prints_the_table(tmp_path, capsys):
     folders = [str(run_folder("a")), str(run_folder("b", seed=1, error=1.7))]
     readme = tmp_path / "README.md"
-    readme.write_text("<!-- measured: x -->\n<!-- /measured -->\n")
+    readme.write_text("<!-- measured -->\n<!-- /measured -->\n")
     for _ in range(2):                                                      # the second replaces the row
-        assert measured.main([*folders, "--note", "JPEG", "--readme", str(readme)]) == 0
+        assert measure.main([*folders, "--note", "JPEG", "--readme", str(readme)]) == 0
         assert capsys.readouterr().out == measured.table() + "\n"
     (row,) = measured.rows()
     assert (row["seeds"], row["test_errors"], row["note"]) == ([0, 1], [1.5, 1.7], "JPEG")
@@ -439,19 +418,19 @@ def test_the_tool_adds_runs_and_prints_the_table(tmp_path, capsys):
 
 
 def test_the_tool_writes_the_readme_alone(tmp_path, capsys):
-    measured.add([error_row()])
+    measure.add([error_row()])
     readme = tmp_path / "README.md"
-    readme.write_text("<!-- measured: x -->\n<!-- /measured -->\n")
-    assert measured.main(["--readme", str(readme)]) == 0
+    readme.write_text("<!-- measured -->\n<!-- /measured -->\n")
+    assert measure.main(["--readme", str(readme)]) == 0
     assert measured.table() in readme.read_text()
     assert measured.rows() == [error_row()]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no resource")
 def test_the_tool_times_steps(monkeypatch, capsys):
-    monkeypatch.setitem(measured.TRAINING, "mnist", ((1, 8, 8), 2_500))
+    monkeypatch.setitem(measure.TRAINING, "mnist", ((1, 8, 8), 2_500))
     monkeypatch.setitem(float_baseline.RECIPES, ("mnist", "mlp", "quick"), recipe.Recipe("8FC", 20, 100, (1e-3, 1e-4)))
-    assert measured.main(["--steps", "float", "--data", "mnist", "--preset", "quick", "--note", "noise"]) == 0
+    assert measure.main(["--steps", "float", "--data", "mnist", "--preset", "quick", "--note", "noise"]) == 0
     (row,) = measured.rows()
     assert (row["kind"], row["data"], row["net"], row["note"], row["epochs"]) == ("steps", "mnist", "mlp", "noise", 20)
     assert 0 < row["step_seconds"] < 5
@@ -462,8 +441,8 @@ def test_the_tool_times_steps(monkeypatch, capsys):
 
 def test_the_tool_times_the_paper_s_cifar10_network_by_default(monkeypatch):
     asked = []
-    monkeypatch.setattr(measured, "steps_row", lambda *args: asked.append(args) or steps_row())
-    assert measured.main(["--steps", "bnn"]) == 0
+    monkeypatch.setattr(measure, "steps_row", lambda *args: asked.append(args) or steps_row())
+    assert measure.main(["--steps", "bnn"]) == 0
     settings, net, chosen, note = asked[0]
     assert [settings[name] for name in ("data", "preset", "variant")] == ["cifar10", "paper", "deterministic"]
     assert note == ""
@@ -482,16 +461,17 @@ def test_the_tool_times_the_paper_s_cifar10_network_by_default(monkeypatch):
     (["--steps", "bnn", "--variant", "real"], "--variant real: bnn has deterministic"),
     (["--steps", "ebp", "--data", "svhn"], "ebp has no recipe for svhn paper"),
     (["--readme", "nowhere.md"], "No such file"),
-    (["--readme", "README.md"], "README.md: expected one pair of markers"),
+    (["--readme", "README.md"], "README.md: expected the markers <!-- measured -->"),
+    (["run", "--readme", "README.md"], "README.md: expected the markers <!-- measured -->"),
     (["run", "run"], "expected runs of different seeds, got 0, 0"),
     (["--fast"], "unrecognized arguments: --fast")])
 def test_the_tool_says_mistakes_in_one_line(args, says, capsys):
     run_folder("run")
     Path("README.md").write_text("no markers")
-    assert measured.main(args) == 2
+    assert measure.main(args) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert re.fullmatch(r"measured: error: [^\n]+\n", printed.err)
+    assert re.fullmatch(r"measure: error: [^\n]+\n", printed.err)
     assert says in printed.err
     assert measured.rows() == []
 
@@ -499,6 +479,6 @@ def test_the_tool_says_mistakes_in_one_line(args, says, capsys):
 def test_the_numbers_of_a_row_are_of_its_runs():
     """No mean of rounded numbers: four digits are kept, two are shown."""
     folders = [run_folder(f"r{seed}", seed=seed, error=error) for seed, error in enumerate((1.004, 1.0049, 1.0061))]
-    (row,) = measured.rows_of(folders)
+    (row,) = measure.rows_of(folders)
     assert measured.summary(row) == "mean 1.00 %, 1.00 to 1.01 (seeds 0, 1, 2)"
     assert np.mean(row["test_errors"]) == pytest.approx(1.005, abs=1e-6)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from bnn_ref import data, optim, train
-from bnn_ref.papers import rate_table
+from bnn_ref import data, optim, rate_table, train
 
 DIGITS = data.load("digits")
 

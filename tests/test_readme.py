@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bnn_ref import cli, cli_runs, cli_text, network, recipe
+from bnn_ref import cli, cli_runs, cli_text, measure, network, recipe
 from bnn_ref.gradcheck import check_op
 from bnn_ref.papers import bnn, measured
 
@@ -22,7 +22,7 @@ def blocks(language):
 
 
 def test_the_table_of_results_is_the_measured_one():
-    (shown,) = re.findall(r"<!-- measured: .* -->\n(.*?)<!-- /measured -->", README, re.S)
+    (shown,) = re.findall(r"<!-- measured -->\n(.*?)<!-- /measured -->", README, re.S)
     assert shown == measured.table() + "\n"
     assert measured.rows()
 
@@ -40,8 +40,8 @@ def test_the_commands_measured_are_commands_and_lead_to_recipes():
     for row in measured.rows():
         words = shlex.split(row["command"])
         if row["kind"] == "steps":
-            assert words[:3] == ["python", "-m", "bnn_ref.papers.measured"]
-            options = measured._parser().parse_args(words[3:])
+            assert words[:3] == ["python", "-m", "bnn_ref.measure"]
+            options = measure._parser().parse_args(words[3:])
             options.epochs = options.seed = None
         else:
             assert words[0] == "bnn-ref"

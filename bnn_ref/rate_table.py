@@ -1,6 +1,6 @@
 """BinaryConnect's Table 1 again: three update rules, each with and without learning rates scaled by initialization.
 
-    python -m bnn_ref.papers.rate_table [--data NAME] [--data-dir DIR] [--epochs N] [--seed S]
+    python -m bnn_ref.rate_table [--data NAME] [--data-dir DIR] [--epochs N] [--seed S]
 
 The paper does not say how small its small network was, nor the rates. Here every cell tries the same three rates of its
 rule, and the one of least validation error counts; the test set is looked at once a cell.
@@ -9,9 +9,9 @@ rule, and the one of least validation error counts; the test set is looked at on
 import sys
 from dataclasses import replace
 
-from .. import data, optim, recipe, train
-from ..cli_options import Parser, UsageError, whole
-from .binaryconnect import VOCABULARIES
+from . import data, optim, recipe, train
+from .cli_options import Parser, UsageError, whole
+from .papers.binaryconnect import VOCABULARIES
 
 PUBLISHED = {                                    # CIFAR-10 test error, percent: without scaling, with; Table 1
     "SGD": (None, 11.45),
@@ -63,7 +63,7 @@ def table(cells):
 
 def main(argv):
     """Train the cells and print the table. Returns the exit code."""
-    parser = Parser(prog="python -m bnn_ref.papers.rate_table", allow_abbrev=False,
+    parser = Parser(prog="python -m bnn_ref.rate_table", allow_abbrev=False,
                     description="BinaryConnect's Table 1 on a small network.")
     parser.add_argument("--data", default="cifar10", help="default: cifar10, as in the paper; digits takes two minutes")
     parser.add_argument("--data-dir", metavar="DIR")
