@@ -46,7 +46,7 @@ FORMS = {
 
 # By (data, kind of net, preset). `quick` was chosen on validation error; see the README for what it reaches.
 RECIPES = {
-    ("digits", "mlp", "quick"): Recipe("256FC-256FC", 40, 50, (3e-3, 3e-5)),
+    ("digits", "mlp", "quick"): Recipe("256FC-256FC", 120, 50, (3e-3, 3e-5)),
     ("digits", "convnet", "quick"): Recipe("32C3-32C3-MP2-64C3-MP2-128FC", 40, 50, (3e-3, 3e-5), pad_value=-1.0),
     ("mnist", "mlp", "quick"): Recipe("1024FC-1024FC-1024FC", 24, 100, (1e-3, 3e-6)),
     ("mnist", "convnet", "quick"): Recipe("32C3-MP2-64C3-MP2-256FC", 8, 100, (1e-3, 1e-5), pad_value=-1.0),

@@ -60,6 +60,6 @@ def _recipe(net, epochs):
 
 # By (data, kind of net, preset). Epochs of `quick` were chosen on validation error.
 RECIPES = {
-    ("digits", "mlp", "quick"): _recipe("256FC", 30),
+    ("digits", "mlp", "quick"): _recipe("256FC", 90),
     ("mnist", "mlp", "quick"): _recipe("500FC", 40),
 }
