@@ -70,7 +70,7 @@ def _second(net, epochs, lr, batch=100):
 _NETS = {
     ("digits", "mlp", "quick"): _rounds(_first("512FC-512FC", 40, (3e-3, 3e-5), (0.1, 0.2), 50),
                                         _second("512FC-512FC", 30, (3e-3, 3e-5), 50)),
-    # Half of the units dropped, as in the paper, need its hundreds of epochs; shorter runs do better with fewer dropped.
+    # Half of the units dropped need the hundreds of epochs of the paper; shorter runs do better with fewer dropped.
     ("mnist", "mlp", "quick"): _rounds(_first("1024FC-1024FC-1024FC", 20, (1e-3, 1e-5), (0.2, 0.2)),
                                        _second("1024FC-1024FC-1024FC", 10, (1e-3, 1e-6))),
     ("mnist", "mlp", "long"): _rounds(_first("1024FC-1024FC-1024FC", 200, (1e-3, 1e-6), (0.2, 0.3)),
