@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import __version__, cli_compare, cli_look, cli_runs, cli_show, data, recipe, runs, train
+from . import __version__, cli_compare, cli_evaluate, cli_look, cli_show, cli_train, data, recipe, runs, train
 from .cli_options import Parser, UsageError, whole
 from .files import DamagedError
 from .papers import PAPERS
@@ -18,7 +18,7 @@ def _parser():
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
 
     command = commands.add_parser("train", help="train a paper's network", allow_abbrev=False)
-    command.set_defaults(run=cli_runs.run_train)
+    command.set_defaults(run=cli_train.run_train)
     command.add_argument("paper", choices=PAPERS, metavar="PAPER", help=", ".join(PAPERS))
     command.add_argument("--data", help=f"{', '.join(data.NAMES)}, or a file FILE.npz of your own (default: "
                          "digits); for ebp also a text task, such as reuters_i6")
@@ -36,7 +36,7 @@ def _parser():
 
     command = commands.add_parser("evaluate", help="test error of a finished run, in floats or on bits",
                                   allow_abbrev=False)
-    command.set_defaults(run=cli_runs.run_evaluate)
+    command.set_defaults(run=cli_evaluate.run_evaluate)
     command.add_argument("source", type=Path, metavar="RUN|FILE", help="a run folder, or a file written by pack")
     command.add_argument("--rung", metavar="NAME", help="on bits, by this rung of the ladder (a packed file without: "
                          "the best)")
@@ -46,7 +46,7 @@ def _parser():
     command.add_argument("--data-dir", metavar="DIR")
 
     command = commands.add_parser("pack", help="a finished run's network as bits, in a file", allow_abbrev=False)
-    command.set_defaults(run=cli_runs.run_pack)
+    command.set_defaults(run=cli_evaluate.run_pack)
     command.add_argument("folder", type=Path, metavar="RUN")
     command.add_argument("--out", type=Path, metavar="FILE", required=True, help="file to write, for example net.bnn")
     command.add_argument("--form", metavar="NAME", help="of the network at test time, where its own has none on "

@@ -7,7 +7,7 @@ import json
 import textwrap
 from dataclasses import dataclass
 
-from . import cli_runs, cli_text, network, runs
+from . import cli_settings, cli_text, network, runs
 from .cli_options import UsageError, save_picture, table
 from .files import DamagedError, read_arrays
 from .progress import duration
@@ -80,7 +80,7 @@ def _read(folder, name):
         whole = False
     if not whole:
         raise runs.RunError(f"{folder / file} is damaged: expected the epochs of a run, and which was the best")
-    total = sum(chosen.epochs for chosen, _ in cli_runs.rounds_of(record["settings"], record["examples"]))
+    total = sum(chosen.epochs for chosen, _ in cli_settings.rounds_of(record["settings"], record["examples"]))
     return Run(name, record, history, best_epoch, finished, total)
 
 
@@ -107,5 +107,5 @@ def _cells(run):
 
 def _first_weights(folder):
     """The real weights of the first layer of a finished run."""
-    _, net, params, _ = cli_runs.finished_run(folder)
+    _, net, params, _ = cli_settings.finished_run(folder)
     return params[next(iter(network.param_specs(net)))]

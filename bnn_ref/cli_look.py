@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import cli_runs, costs, data, filters, network, powers, recipe, runs, train
+from . import cli_settings, costs, data, filters, network, powers, recipe, runs, train
 from .binarize import sign
 from .cli_options import UsageError, save_picture, table
 from .papers import PAPERS
@@ -23,8 +23,8 @@ EXPONENT_PICTURES = 250               # enough for a histogram
 def show_costs(options):
     """Print what a network costs, layer by layer, and an MLP's training step. Returns the exit code."""
     settings, shape, classes, examples = _asked(options)
-    chosen, vocabulary = cli_runs.rounds_of(settings, examples)[-1]
-    net = cli_runs.build_network(chosen, shape, classes, vocabulary)
+    chosen, vocabulary = cli_settings.rounds_of(settings, examples)[-1]
+    net = cli_settings.build_network(chosen, shape, classes, vocabulary)
     rows = costs.inference_costs(net, shape)
     floats = costs.in_floats(rows)
     own, real = costs.total(rows), costs.total(floats)
@@ -50,7 +50,7 @@ def show_costs(options):
 def _asked(options):
     """(settings, shape of a picture, classes, training pictures) of the paper or the run that the options name."""
     if options.source in PAPERS:
-        settings = cli_runs.choose_settings(Namespace(**vars(options), paper=options.source, epochs=None, seed=None))
+        settings = cli_settings.choose(Namespace(**vars(options), paper=options.source, epochs=None, seed=None))
         if settings["data"] in SHAPES:
             return settings, SHAPES[settings["data"]], CLASSES, 0
         dataset = data.load(settings["data"])
@@ -122,7 +122,7 @@ def _count(chosen, net, shape, classes):
 
 def show_filters(options):
     """Print how many slices of a run's convolutions are distinct, beside chance. Returns the exit code."""
-    _, net, params, _ = cli_runs.finished_run(options.folder)
+    _, net, params, _ = cli_settings.finished_run(options.folder)
     weights = {name: params[name] for name, spec in network.param_specs(net).items() if len(spec.shape) == 4}
     if not weights:
         raise UsageError(f"{options.folder}: no convolutions, so no filters; a run with --net convnet has them")
@@ -158,7 +158,7 @@ def show_features(options):
     """Draw the weights of a run's first layer as pictures. Returns the exit code."""
     from . import plots
 
-    record, net, params, _ = cli_runs.finished_run(options.folder)
+    record, net, params, _ = cli_settings.finished_run(options.folder)
     name, w = next((name, params[name]) for name, spec in network.param_specs(net).items() if len(spec.shape) > 1)
     _, height, width = record["shape"]
     if w.ndim == 2:
@@ -175,7 +175,7 @@ def show_exponents(options):
     """Draw of which powers of two the inputs of a run's layers are. Returns the exit code."""
     from . import plots
 
-    record, net, params, running = cli_runs.finished_run(options.folder)
+    record, net, params, running = cli_settings.finished_run(options.folder)
     pictures = data.load(record["settings"]["data"], options.data_dir).train_x[:EXPONENT_PICTURES]
     x, found = train.scale_pixels(pictures), {}
     for step in net:

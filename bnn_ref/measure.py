@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, cli_runs, data, markdown, recipe, runs, timing, train
+from . import __version__, cli_settings, data, markdown, recipe, runs, timing, train
 from .cli_options import Parser, UsageError
 from .files import atomic_write
 from .papers import PAPERS, measured, published
@@ -188,9 +188,9 @@ def _timed(options):
     """The row that --steps asks for."""
     options.data, options.preset = options.data or "cifar10", options.preset or "paper"
     options.epochs = options.seed = None
-    settings = cli_runs.choose_settings(options)
+    settings = cli_settings.choose(options)
     shape, examples = TRAINING[options.data]
-    chosen, vocabulary = cli_runs.rounds_of(settings, examples)[-1]
+    chosen, vocabulary = cli_settings.rounds_of(settings, examples)[-1]
     return steps_row(settings, recipe.build(chosen, shape, CLASSES, vocabulary), chosen, options.note)
 
 

@@ -220,7 +220,8 @@ def test_features_of_an_mlp_and_of_a_convnet(mlp, convnet, capsys, tmp_path, mon
 def test_features_whose_inputs_have_two_channels(capsys, monkeypatch, tmp_path):
     net = (steps.flatten_step("f"), steps.binary_dense_step("fc1", 2 * 3 * 4, 2))
     params, running = network.init(net, np.random.default_rng(0))
-    monkeypatch.setattr(cli_look.cli_runs, "finished_run", lambda folder: ({"shape": [1, 3, 4]}, net, params, running))
+    record = {"shape": [1, 3, 4]}
+    monkeypatch.setattr(cli_look.cli_settings, "finished_run", lambda folder: (record, net, params, running))
     assert "2 features of 2 × 3 × 4" in said(capsys, "features", "run", "--out", "a.png")
 
 

@@ -11,7 +11,7 @@ import pytest
 from command import refused
 from matplotlib.colors import to_hex
 
-from bnn_ref import cli, cli_compare, cli_runs, network, plots, recipe, runs
+from bnn_ref import cli, cli_compare, cli_settings, network, plots, recipe, runs
 from bnn_ref.papers import float_baseline, measured
 
 RECORD = {"format": runs.FORMAT, "recipe": {}, "shape": [1, 8, 8], "classes": 10, "examples": 1257, "fingerprint": "f"}
@@ -184,7 +184,7 @@ def test_weights_of_a_convolution(monkeypatch):
     net = recipe.build(float_baseline.RECIPES["digits", "convnet", "quick"], (1, 8, 8), 10,
                        float_baseline.VOCABULARIES["real"])
     params, running = network.init(net, np.random.default_rng(0))
-    monkeypatch.setattr(cli_runs, "finished_run", lambda folder: (None, net, params, running))
+    monkeypatch.setattr(cli_settings, "finished_run", lambda folder: (None, net, params, running))
     assert cli_compare._first_weights(Path("a")) is params["conv1.w"]
 
 

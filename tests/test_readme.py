@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bnn_ref import cli, cli_runs, cli_text, measure, network, recipe
+from bnn_ref import cli, cli_settings, cli_text, measure, network, recipe
 from bnn_ref.gradcheck import check_op
 from bnn_ref.papers import bnn, measured
 
@@ -51,9 +51,9 @@ def test_the_commands_measured_are_commands_and_lead_to_recipes():
             assert {name: getattr(options, name) for name in cli_text.SETTINGS} == cli_text.SETTINGS
             assert (options.paper, options.data, options.epochs) == (row["paper"], row["data"], row["epochs"])
             continue
-        settings = cli_runs.choose_settings(options)
+        settings = cli_settings.choose(options)
         assert all(settings[name] == row[name] for name in ("paper", "data", "preset", "net", "variant"))
-        assert sum(chosen.epochs for chosen, _ in cli_runs.rounds_of(settings, 50_000)) == row["epochs"]
+        assert sum(chosen.epochs for chosen, _ in cli_settings.rounds_of(settings, 50_000)) == row["epochs"]
 
 
 def test_every_command_shown_parses():
