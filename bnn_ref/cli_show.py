@@ -90,5 +90,5 @@ def _measured(row):
     figure, points = measured.figure_of(row), measured.gap(row)
     beside = f", published {figure} %" if figure else ""
     beside += "" if points is None else f", {points:+.2f} points"
-    return (f"{measured.system(row)} on {measured.trained_on(row)}: {measured.summary(row)}{beside}; {row['preset']} "
-            f"{row['net']}, {row['epochs']} epochs, {measured.duration(row)}; {row['date']}: {row['command']}")
+    return (f"{measured.system(row)} on {measured.trained_on(row)}: {measured.summary(row)}{beside}; "
+            f"{measured.recipe(row)}, {measured.duration(row)}; {row['date']}: {row['command']}")

@@ -164,9 +164,9 @@ def add(new):
 
 def _place(row):
     """Where a row stands in the table: data, papers and variants in the package's order, the shortest recipe first."""
-    return (list(published.DATA).index(row["data"]), list(PAPERS).index(row["paper"]),
-            list(PAPERS[row["paper"]].VOCABULARIES).index(row["variant"]), recipe.NETS.index(row["net"]),
-            recipe.PRESETS.index(row["preset"]), row["command"], row["note"])
+    return (list(published.DATA).index(row["data"]), row["kind"] == "steps", row["note"],
+            list(PAPERS).index(row["paper"]), list(PAPERS[row["paper"]].VOCABULARIES).index(row["variant"]),
+            recipe.NETS.index(row["net"]), recipe.PRESETS.index(row["preset"]), row["command"])
 
 
 def _parser():

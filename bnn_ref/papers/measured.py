@@ -64,6 +64,12 @@ def gap(row):
     return statistics.mean(row["test_errors"]) - figure.error if figure and row["kind"] == "error" else None
 
 
+def recipe(row):
+    """Which of the paper's recipes: "quick mlp, 20 epochs"."""
+    epochs = f"0 of {row['epochs']}" if row["kind"] == "steps" else row["epochs"]
+    return f"{row['preset']} {row['net']}, {epochs} epochs"
+
+
 def duration(row):
     """Training time of the longest run of a row, or what 20 steps took, in words."""
     if row["kind"] == "steps":
@@ -81,36 +87,37 @@ def _minutes(minutes):
 
 # --- the table -----------------------------------------------------------------------------------------------------
 
-HEAD = ("system", "data", "published error", "error here", "here minus published", "recipe", "epochs", "time", "date",
-        "command")
+HEAD = ("system", "published error", "error here", "here minus published", "recipe and time", "command")
 
 
 def table():
-    """All rows as Markdown, for the README: a table of the papers' data and one, folded away, of the digits; below them
-    what they were measured with. What rows of one command share is said once.
+    """All rows as Markdown, for the README: a table for each of the papers' data and, folded away, one for the digits.
+
+    What rows of one command share is said once; below is what all were measured with.
     """
-    digits = [row for row in rows() if row["data"] == "digits"]
-    parts = [_rows_as_markdown([row for row in rows() if row not in digits])]
-    if digits:
-        parts.append("<details><summary>On the 1,797 embedded digits, of which no paper has figures</summary>\n\n"
-                     f"{_rows_as_markdown(digits)}\n\n</details>")
+    parts = []
+    for data in dict.fromkeys(map(trained_on, rows())):
+        lines = _rows_as_markdown([row for row in rows() if trained_on(row) == data])
+        parts.append(f"**{data}**\n\n{lines}" if data != published.DATA["digits"] else
+                     "<details><summary>The 1,797 embedded digits, of which no paper has figures</summary>\n\n"
+                     f"{lines}\n\n</details>")
+    dates = sorted({row["date"] for row in rows()})
     versions = "; ".join(dict.fromkeys(row["versions"] for row in rows()))
     machines = "; ".join(dict.fromkeys(row["machine"] for row in rows() if "machine" in row))
-    parts.append(f"Measured with {versions}." + (f" Training steps on {machines}." if machines else ""))
+    parts.append(f"Measured {' to '.join(dict.fromkeys([*dates[:1], *dates[-1:]]))} with {versions}."
+                 + (f" Training steps on {machines}." if machines else ""))
     return "\n\n".join(parts)
 
 
 def _rows_as_markdown(chosen):
     lines, command = [HEAD, ["---"] * len(HEAD)], None
     for row in chosen:
-        shared = [f"{row['preset']} {row['net']}",
-                  f"0 of {row['epochs']}" if row["kind"] == "steps" else str(row["epochs"]), duration(row), row["date"],
-                  f"`{row['command']}`"]
         figure, points = figure_of(row), gap(row)
-        lines.append([system(row), trained_on(row), f"{figure} %" if figure else "-", summary(row),
+        shared = f"{recipe(row)}, {duration(row)}", f"`{row['command']}`"
+        lines.append([system(row), f"{figure} %" if figure else "-", summary(row),
                       "-" if points is None else f"{points:+.2f}",
-                      *([""] * len(shared) if (row["command"], row["note"]) == command else shared)])
-        command = row["command"], row["note"]
+                      *(("", "") if row["command"] == command else shared)])
+        command = row["command"]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
