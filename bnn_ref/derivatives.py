@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import (
+from .gradcheck import check_network, check_op
+from .nets import network as net
+from .nets import steps
+from .ops import (
     batchnorm,
     binarize,
     bit_planes,
@@ -24,11 +27,8 @@ from . import (
     preprocess,
     relu,
     shift_batchnorm,
-    steps,
     ternary,
 )
-from . import network as net
-from .gradcheck import check_network, check_op
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import network
+from .nets import network
 
 STEP = 1e-4           # distance of the sample points; the formula errs by STEP⁴/30 · f⁽⁵⁾, far below the tolerance
 NETWORK_STEP = 1e-6   # shorter: among thousands of units one is always close to a kink

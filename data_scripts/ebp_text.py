@@ -1,4 +1,4 @@
-"""Brings the eight text tasks of the expectation backpropagation paper, for `bnn_ref.text`: ebp_text/<task>.npz.
+"""Brings the eight text tasks of the expectation backpropagation paper, for `train ebp`: ebp_text/<task>.npz.
 The authors' MAT files are downloaded from their repository or taken from a folder, checked and converted.
 
     python data_scripts/ebp_text.py [--from DIR] [--out DIR]
@@ -18,9 +18,10 @@ import numpy as np
 import script
 from fetch import TIMEOUT, FetchError, checksum, fetch
 
-from bnn_ref import data, text
+from bnn_ref import data
 from bnn_ref.files import atomic_write
 from bnn_ref.kernels.ebp_sparse import SparseRows
+from bnn_ref.training import text_tasks
 
 try:
     import scipy.io
@@ -72,8 +73,8 @@ def read_mat(path, task):
 
 def download(name, folder):
     """The path of the downloaded file of the task in `folder`. Raises FetchError, OSError."""
-    file = f"{text.TASKS[name].source}.mat"
-    urls = [mirror + TASK_PATH.format(text.TASKS[name].source) for mirror in MIRRORS]
+    file = f"{text_tasks.TASKS[name].source}.mat"
+    urls = [mirror + TASK_PATH.format(text_tasks.TASKS[name].source) for mirror in MIRRORS]
     if name in KNOWN:
         size, sha256 = KNOWN[name]
         return fetch(file, urls, sha256, size, folder, sys.stderr)
@@ -106,7 +107,7 @@ def _fetch_unknown(file, urls, folder):
 
 def find(name, folder):
     """The path of the task's file in `folder`, verified where its checksum is known; None if it is not there."""
-    source = text.TASKS[name].source
+    source = text_tasks.TASKS[name].source
     path = next((path for path in (folder / f"{source}.mat", folder / TASK_PATH.format(source))
                  if path.is_file()), None)
     if path is not None and name in KNOWN:
@@ -117,7 +118,7 @@ def find(name, folder):
 def is_complete(name, folder):
     """Whether the task can be loaded from the data folder."""
     try:
-        text.load_task(name, folder)
+        text_tasks.load_task(name, folder)
     except data.DataError:
         return False
     return True
@@ -128,7 +129,7 @@ def convert(source, folder):
     if source is not None and not source.is_dir():
         raise data.DataError(f"{source}: no such folder; --from takes the folder of the authors' MAT files")
     downloads, absent = folder / "ebp_text_download", []
-    for name, task in text.TASKS.items():
+    for name, task in text_tasks.TASKS.items():
         path = folder / "ebp_text" / f"{name}.npz"
         if is_complete(name, folder):
             print(f"{path} is already there and complete")
@@ -137,13 +138,13 @@ def convert(source, folder):
         if found is None:
             absent.append(f"{task.source}.mat")
             continue
-        text.save_task(path, *read_mat(found, task))
+        text_tasks.save_task(path, *read_mat(found, task))
         if source is None:
             found.unlink()
         print(f"wrote {path}", flush=True)
     with contextlib.suppress(OSError):  # not there, or something else is in there: not ours to remove
         downloads.rmdir()
-    if len(absent) == len(text.TASKS):
+    if len(absent) == len(text_tasks.TASKS):
         raise data.DataError(f"{source}: holds none of {', '.join(absent)}; --from takes the folder of the files")
     if absent:
         print(f"not in {source}: {', '.join(absent)}")

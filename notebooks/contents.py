@@ -4,8 +4,11 @@ Of a lesson only what nobody can read off it stands here; its equations and sour
 """
 
 import ast
+import inspect
 import json
+import pkgutil
 import re
+import sys
 import textwrap
 from collections import defaultdict
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import NamedTuple
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent / "bnn_ref"
 TESTS = HERE.parent / "tests"
+sys.path.insert(0, str(HERE.parent))                  # the package that stands here, not one that is installed
 EQUATION = re.compile(r"\[([A-Z]{2,}-[A-Z]?\d[\d.]*|[A-Z]{2,}-[A-Z])\]")      # [BNN-4], [BC-A1], [EBP-4.1], [EBP-W]
 
 PAPERS = {
@@ -138,12 +142,9 @@ def _imports(tree):
 
 
 def _file_of(dotted):
-    """`bnn_ref.dense.dense_forward` -> dense.py, by what exists."""
-    parts = dotted.split(".")[1:]
-    for length in range(len(parts), 0, -1):
-        if PACKAGE.joinpath(*parts[:length]).with_suffix(".py").exists():
-            return "/".join(parts[:length]) + ".py"
-    raise LookupError(f"{dotted}: no file of the package")
+    """`bnn_ref.packed.predict` -> packed/inference.py: where what is shown is defined."""
+    shown = inspect.unwrap(pkgutil.resolve_name(dotted))
+    return Path(inspect.getsourcefile(shown)).relative_to(PACKAGE).as_posix()
 
 
 def _code(cells):
@@ -169,7 +170,7 @@ def read(lesson):
 
 
 def documented_equations():
-    """{"BNN-4": [("binarize.py", "sign_backward"), ...]}: docstrings that have [BNN-4]; of a module's own: no name."""
+    """{"BNN-4": [("ops/binarize.py", "sign_backward"), ...]}: docstrings with [BNN-4]; of a module's own: no name."""
     found = defaultdict(list)
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
@@ -242,11 +243,12 @@ def questions_table(books):
 
 def equations_table(books):
     """Equation, lessons, functions whose docstrings name it; their modules' tests, else those that name them."""
-    tests = {path.name: path.read_text(encoding="utf-8") for path in sorted(TESTS.glob("test_*.py"))}
+    tests = {path.relative_to(TESTS).as_posix(): path.read_text(encoding="utf-8")
+             for path in sorted(TESTS.rglob("test_*.py"))}
 
     def tested(file, function):
         counts = {name: len(re.findall(rf"\b{function}\b", text)) for name, text in tests.items()}
-        own = f"test_{Path(file).stem}.py"
+        own = Path(file).with_name(f"test_{Path(file).stem}.py").as_posix()
         best = own if counts.get(own) else max(counts, key=counts.get)
         return [best] if counts[best] else []
 

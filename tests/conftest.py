@@ -1,6 +1,6 @@
 """Fixtures that several test files share, and the order of files on several cores."""
 
-from mirror import server
+from tests.data_scripts.mirror import server
 
 __all__ = ["server"]
 

@@ -9,18 +9,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from naive import read_only
 
 import bnn_ref
-from bnn_ref import gradcheck, losses, network, steps
-from bnn_ref.batchnorm import batchnorm_backward, batchnorm_forward
-from bnn_ref.binarize import sign_backward, sign_forward, sign_surrogate
-from bnn_ref.conv import conv_backward, conv_forward, max_pool_backward, max_pool_forward
-from bnn_ref.dense import binary_dense_surrogate, dense_backward, dense_forward
+from bnn_ref import gradcheck
 from bnn_ref.derivatives import CASES, NetworkCase, OpCase
 from bnn_ref.gradcheck import Report, check_network, check_op
-from bnn_ref.kernels import training
-from bnn_ref.relu import relu_backward, relu_forward
+from bnn_ref.nets import network, steps
+from bnn_ref.ops import losses
+from bnn_ref.ops.batchnorm import batchnorm_backward, batchnorm_forward
+from bnn_ref.ops.binarize import sign_backward, sign_forward, sign_surrogate
+from bnn_ref.ops.conv import conv_backward, conv_forward, max_pool_backward, max_pool_forward
+from bnn_ref.ops.dense import binary_dense_surrogate, dense_backward, dense_forward
+from bnn_ref.ops.relu import relu_backward, relu_forward
+from bnn_ref.training.fast import steps as fast
+from tests.ops.naive import read_only
 
 pytestmark = pytest.mark.task_dense
 
@@ -59,13 +61,13 @@ def modules():
 
 
 def test_every_backward_is_in_the_honesty_list():
-    """Those of the kernels are not derived: they equal one of the list bit for bit (test_kernels_training)."""
+    """Those of the kernels are not derived: they equal one of the list bit for bit (training/test_fast.py)."""
     written = {function for module in modules() for name, function in inspect.getmembers(module, inspect.isfunction)
                if name.endswith("_backward") and function.__module__.startswith("bnn_ref.")
-               and not function.__module__.startswith("bnn_ref.kernels.")}
+               and not function.__module__.startswith("bnn_ref.training.fast.")}
     assert len(written) > 15
     assert written == {case.backward for case in OP_CASES}
-    assert {function for function in training.FAST if function.__name__.endswith("_backward")} <= written
+    assert {function for function in fast.FAST if function.__name__.endswith("_backward")} <= written
 
 
 @pytest.mark.parametrize("case", OP_CASES, ids=lambda case: case.name)

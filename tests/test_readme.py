@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bnn_ref import cli, cli_settings, cli_text, measure, network, recipe
+from bnn_ref.cli import choices, main, measure, text
 from bnn_ref.gradcheck import check_op
+from bnn_ref.nets import network, recipe
 from bnn_ref.papers import bnn, measured
 
 ROOT = Path(__file__).parent.parent
@@ -45,22 +46,22 @@ def test_the_commands_measured_are_commands_and_lead_to_recipes():
             options.epochs = options.seed = None
         else:
             assert words[0] == "bnn-ref"
-            options = cli._parser().parse_args(words[1:])
+            options = main._parser().parse_args(words[1:])
             assert len(row["seeds"]) == len(row["test_errors"]) > 0
-        if cli_text.is_text(row["data"]):
-            assert {name: getattr(options, name) for name in cli_text.SETTINGS} == cli_text.SETTINGS
+        if text.is_text(row["data"]):
+            assert {name: getattr(options, name) for name in text.SETTINGS} == text.SETTINGS
             assert (options.paper, options.data, options.epochs) == (row["paper"], row["data"], row["epochs"])
             continue
-        settings = cli_settings.choose(options)
+        settings = choices.choose(options)
         assert all(settings[name] == row[name] for name in ("paper", "data", "preset", "net", "variant"))
-        assert sum(chosen.epochs for chosen, _ in cli_settings.rounds_of(settings, 50_000)) == row["epochs"]
+        assert sum(chosen.epochs for chosen, _ in choices.rounds_of(settings, 50_000)) == row["epochs"]
 
 
 def test_every_command_shown_parses():
     shown = re.findall(r"bnn-ref [^`\n&]+", README)
     assert len(shown) > 5
     for command in shown:
-        cli._parser().parse_args(shlex.split(command)[1:])
+        main._parser().parse_args(shlex.split(command)[1:])
 
 
 def test_the_network_shown_is_the_default_one():
@@ -104,7 +105,7 @@ def test_the_style_is_kept():
 
 def test_the_installed_program_runs_outside_of_the_repository(tmp_path):
     """What the wheel lacks would be missed here: the data set, the measured results, the entry point."""
-    code = "from bnn_ref import cli, data; data.load('digits'); cli.main(['papers'])"
+    code = "from bnn_ref import data; from bnn_ref.cli import main; data.load('digits'); main.main(['papers'])"
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8",
                          env={**os.environ, "PYTHONIOENCODING": "utf-8"})
     assert run.returncode == 0, f"bnn_ref is not installed here (pip install .): {run.stderr}"

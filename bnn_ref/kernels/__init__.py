@@ -1,4 +1,7 @@
-"""The XNOR-popcount matrix product: bits.py (packing), a file a platform, LADDER as data."""
+"""What is fast: the XNOR-popcount matrix product rung by rung, and every other loop that is worth compiling.
+
+`bits` has the convention of packed words, LADDER the rungs as data. Here cleverness is allowed, and equality proved.
+"""
 
 from .ladder import LADDER, plane_matmul, xnor_matmul
 

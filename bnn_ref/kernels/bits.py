@@ -12,7 +12,9 @@ Read as ±1 the planes stand for Σₙ 2ⁿ (2xⁿ - 1) = 2x - 255, the pixel ce
 
 import numpy as np
 
-BITS = 64
+from .compiled import COMPILED
+from .packing import BITS, pack_float, pack_pixels
+
 WORD = np.dtype(np.uint64)
 
 
@@ -43,11 +45,8 @@ def pack(x):
                         "unsigned pixels go to pack_planes, bits to 2·x - 1")
     if x.ndim < 1 or x.shape[-1] < 1:
         raise ValueError(f"x: expected shape (..., k) with k >= 1, got {x.shape}")
-    if x.dtype == np.float32:
-        from . import packing  # here, because the convention itself needs no Numba
-
-        if packing.COMPILED:
-            return packing.pack_float(x)
+    if COMPILED and x.dtype == np.float32:
+        return pack_float(x, words(x.shape[-1]))
     return _pack_bits(x >= 0)
 
 
@@ -72,10 +71,8 @@ def pack_planes(x):
         raise TypeError(f"x: expected an array of uint8 pixels, got {came}")
     if x.ndim < 1 or x.shape[-1] < 1:
         raise ValueError(f"x: expected shape (..., k) with k >= 1, got {x.shape}")
-    from . import packing
-
-    if packing.COMPILED:
-        return packing.pack_pixels(x)
+    if COMPILED:
+        return pack_pixels(x, words(x.shape[-1]))
     planes = np.arange(8, dtype=np.uint8)[:, None]
     return _pack_bits((x[..., None, :] >> planes & 1).astype(bool))
 

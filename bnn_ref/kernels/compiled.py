@@ -5,6 +5,7 @@ when it forks after a parallel call (OpenMP) or when two threads call at once (w
 """
 
 import collections
+import functools
 import hashlib
 import itertools
 import os
@@ -25,14 +26,18 @@ COMPILED = numba is not None and not numba.config.DISABLE_JIT
 if COMPILED:
     from numba.core.caching import FunctionCache
 
-    _SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+    @functools.cache
+    def _sources(folder):
+        """Of all code that may be compiled into a kernel in this folder: its own files, and those here."""
+        files = sorted({*Path(__file__).parent.glob("*.py"), *Path(folder).glob("*.py")})
+        return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
     class _Cache(FunctionCache):
         """Numba's cache on disk. Its own would keep a kernel when another file changed whose code is compiled into it;
         and where the disk is full it would fail."""
 
         def _index_key(self, sig, codegen):
-            return (*super()._index_key(sig, codegen), _SOURCES.hexdigest())
+            return (*super()._index_key(sig, codegen), _sources(Path(self._py_func.__code__.co_filename).parent))
 
         def save_overload(self, sig, data):
             try:

@@ -10,7 +10,7 @@ capability 9.0 in two instructions.
 
 import numpy as np
 
-from .cuda import SIMULATED, covering, cuda, run
+from .device import SIMULATED, covering, cuda, run
 
 # The instruction [PTX ISA, mma.m16n8k256]: rows of a × rows of b, and words of each.
 ROWS, COLUMNS, STEP = 16, 8, 4

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import check_shapes
+from ..ops.checks import check_shapes
 from .compiled import jit
 
 

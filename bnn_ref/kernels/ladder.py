@@ -33,16 +33,15 @@ class Rung:
         missing = self.missing()
         if missing:
             raise Unavailable(f"rung {self.name}: {missing}")
-        return getattr(self._module(), self.name)
-
-    def _module(self):
-        return importlib.import_module(f".{self.module}", __package__)
+        return getattr(importlib.import_module(f".{self.module}", __package__), self.name)
 
     def missing(self):
         """What the rung needs that this machine lacks, in one line; None where it can run."""
-        if self.module == "cuda":
-            return self._module().missing(self.name)
-        return None
+        if self.module != "cuda":
+            return None
+        from . import device  # here, because CUDA concerns those alone who use it
+
+        return device.missing(self.name)
 
     def __call__(self, a, b, k):
         check_operands(a, b, k)

@@ -7,12 +7,10 @@ import math
 
 import numpy as np
 
-from .bits import BITS, words
-from .compiled import COMPILED, jit, parallel_for
+from .compiled import jit, parallel_for
 from .lanes import plane64, signs64
 
-__all__ = ["COMPILED", "pack_float", "pack_pixels"]
-
+BITS = 64                             # entries of a row in a word
 PIECE = 1 << 18                       # entries worth a thread of their own
 
 
@@ -28,13 +26,13 @@ def _pack_float(x, out, k, start, stop):
             out[row, width - 1] = signs64(tail, 0)
 
 
-def pack_float(x):
-    """As `bits.pack` for float32 (..., k)."""
+def pack_float(x, words):
+    """As `bits.pack` for float32 (..., k); words: of a row of k entries."""
     *rows, k = x.shape
-    out = np.empty((math.prod(rows), words(k)), np.uint64)
+    out = np.empty((math.prod(rows), words), np.uint64)
     flat = np.ascontiguousarray(x).reshape(-1)
     parallel_for(lambda start, stop: _pack_float(flat, out, k, start, stop), len(out), -(-PIECE // k))
-    return out.reshape(*rows, words(k))
+    return out.reshape(*rows, words)
 
 
 @jit
@@ -50,10 +48,10 @@ def _pack_pixels(x, out, k, start, stop):
                 out[row, plane, width - 1] = plane64(tail, 0, plane)
 
 
-def pack_pixels(x):
-    """As `bits.pack_planes` for uint8 (..., k)."""
+def pack_pixels(x, words):
+    """As `bits.pack_planes` for uint8 (..., k); words: of a row of k entries."""
     *rows, k = x.shape
-    out = np.empty((math.prod(rows), 8, words(k)), np.uint64)
+    out = np.empty((math.prod(rows), 8, words), np.uint64)
     flat = np.ascontiguousarray(x).reshape(-1)
     parallel_for(lambda start, stop: _pack_pixels(flat, out, k, start, stop), len(out), -(-PIECE // k))
-    return out.reshape(*rows, 8, words(k))
+    return out.reshape(*rows, 8, words)

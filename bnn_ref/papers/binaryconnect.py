@@ -22,10 +22,11 @@ paper's numbers.
 The paper's bias is the beta of batch normalization, which follows every product.
 """
 
-from .. import optim, steps
-from ..inference import Form, sample_signs
-from ..inputs import centred_inputs
-from ..recipe import Recipe, Vocabulary
+from ..nets import steps
+from ..nets.inputs import centred_inputs
+from ..nets.recipe import Recipe, Vocabulary
+from ..ops import optim
+from ..training.forms import Form, sample_signs
 from .float_baseline import CIFAR_INPUTS, CIFAR_NET, CIFAR_QUARTER, SVHN_INPUTS, SVHN_NET
 from .float_baseline import VOCABULARIES as FLOAT
 

@@ -20,9 +20,10 @@ integers up to 1024. Here these are `Choices` and the other fields of the recipe
 
 from dataclasses import dataclass, replace
 
-from .. import losses, steps
-from ..inputs import rounded_inputs, sign_inputs, two_bit_inputs, unit_inputs
-from ..recipe import Recipe, Vocabulary
+from ..nets import steps
+from ..nets.inputs import rounded_inputs, sign_inputs, two_bit_inputs, unit_inputs
+from ..nets.recipe import Recipe, Vocabulary
+from ..ops import losses
 
 TITLE = "Bitwise Neural Networks: two rounds of training for networks of bits"
 SOURCE = "M. Kim, P. Smaragdis, ICML workshop 2015, arXiv 1601.06071"

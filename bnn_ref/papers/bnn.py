@@ -25,8 +25,9 @@ authors' code keeps moving averages. The paper prints the decay of η inside the
 is once an epoch.
 """
 
-from .. import optim, steps
-from ..recipe import Recipe, Vocabulary
+from ..nets import steps
+from ..nets.recipe import Recipe, Vocabulary
+from ..ops import optim
 from .float_baseline import CIFAR_NET, CIFAR_QUARTER, SVHN_NET
 
 TITLE = "Binarized Neural Networks: weights and activations constrained to +1 or -1 (BinaryNet)"

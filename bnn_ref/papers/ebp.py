@@ -23,10 +23,11 @@ Lan, arXiv 1503.03562) brought the method to MNIST; its nets are not known here 
 paper are in `text`.
 """
 
-from .. import losses, optim, steps
-from ..inference import Form, sample_posterior
-from ..inputs import unit_inputs
-from ..recipe import Recipe, Vocabulary
+from ..nets import steps
+from ..nets.inputs import unit_inputs
+from ..nets.recipe import Recipe, Vocabulary
+from ..ops import losses, optim
+from ..training.forms import Form, sample_posterior
 
 TITLE = "Expectation Backpropagation: parameter-free training of networks with continuous or discrete weights"
 SOURCE = "D. Soudry, I. Hubara, R. Meir, NIPS 2014"

@@ -23,10 +23,11 @@ weights, and turns the 0 of a dead unit into -1/16 in convolutions: neither is r
 `costs.multiplications` counts what is left to multiply.
 """
 
-from .. import optim, steps
-from ..inference import Form, sample_signs, sample_ternary
-from ..inputs import centred_inputs
-from ..recipe import Recipe, Vocabulary
+from ..nets import steps
+from ..nets.inputs import centred_inputs
+from ..nets.recipe import Recipe, Vocabulary
+from ..ops import optim
+from ..training.forms import Form, sample_signs, sample_ternary
 from .binaryconnect import VOCABULARIES as BINARYCONNECT
 from .float_baseline import CIFAR_INPUTS, CIFAR_QUARTER, SVHN_INPUTS
 from .float_baseline import VOCABULARIES as FLOAT

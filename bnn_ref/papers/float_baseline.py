@@ -3,9 +3,10 @@
 Every paper's table has this row; without it nobody could say what binarization costs.
 """
 
-from .. import optim, steps
-from ..inputs import centred_inputs, contrast_inputs, local_contrast_inputs, unit_contrast_inputs, whitened_inputs
-from ..recipe import Recipe, Vocabulary
+from ..nets import steps
+from ..nets.inputs import centred_inputs, contrast_inputs, local_contrast_inputs, unit_contrast_inputs, whitened_inputs
+from ..nets.recipe import Recipe, Vocabulary
+from ..ops import optim
 
 TITLE = "full precision, no regularizer (the baseline row of the papers' tables)"
 SOURCE = "M. Courbariaux, Y. Bengio, J.-P. David, BinaryConnect, NIPS 2015, arXiv 1511.00363, Table 2"

@@ -1,0 +1,70 @@
+"""What the options of a command, or the settings that a run recorded, stand for: recipe, network, forms."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from .. import data
+from ..nets import recipe
+from ..papers import PAPERS
+from ..training import runs
+from . import text
+from .options import UsageError
+
+
+def choose(options):
+    """What the options ask for, completed by defaults: the settings that a run records (epochs may be None still)."""
+    module = PAPERS[options.paper]
+    source = options.data or "digits"
+    if source.endswith(".npz"):
+        source = str(Path(source).absolute())
+    variants = list(module.VOCABULARIES)
+    if options.variant and options.variant not in variants:
+        raise UsageError(f"--variant {options.variant}: {options.paper} has {' or '.join(variants)}")
+    variant, preset = options.variant or variants[0], options.preset or "quick"
+    known = source if source in data.NAMES else "mnist"        # own pictures take the nets of MNIST
+    offered = list(dict.fromkeys(key[:3] for key in module.RECIPES if key[3:] in ((), (variant,))))
+    nets = [net for name, net, of in offered if (name, of) == (known, preset)]
+    if not nets or (options.net and options.net not in nets):
+        asked = " ".join(filter(None, [source, options.net, preset]))
+        raise UsageError(f"{options.paper} has no recipe for {asked}; it has: {', '.join(map(' '.join, offered))}")
+    return {"paper": options.paper, "data": source, "preset": preset, "net": options.net or nets[0],
+            "variant": variant, "epochs": options.epochs, "seed": options.seed or 0}
+
+
+def rounds_of(settings, examples):
+    """[(Recipe, Vocabulary)] for the settings. Own pictures take the recipe of digits or MNIST, by number."""
+    name = settings["data"]
+    if name not in data.NAMES:
+        name = "mnist" if examples >= 10_000 or settings["preset"] != "quick" else "digits"
+    try:
+        module = PAPERS[settings["paper"]]
+        chosen = recipe.choose(module.RECIPES, name, settings["net"], settings["preset"], settings["variant"])
+        vocabulary = module.VOCABULARIES[settings["variant"]]
+    except KeyError as error:
+        raise runs.RunError(f"no recipe for {error}: a run of another version; choose another --out") from None
+    if settings["epochs"] is not None:
+        chosen = replace(chosen, epochs=settings["epochs"])
+    return recipe.rounds(chosen, vocabulary)
+
+
+def build_network(chosen, shape, classes, vocabulary):
+    """The network of a recipe. Raises UsageError for pictures that do not fit it."""
+    try:
+        return recipe.build(chosen, shape, classes, vocabulary)
+    except ValueError as error:                        # pictures too small for the net
+        raise UsageError(error) from None
+
+
+def forms(settings):
+    """{name: inference.Form}: what the paper's networks of this variant can be at test time besides."""
+    return PAPERS[settings["paper"]].FORMS.get(settings["variant"], {})
+
+
+def finished_run(folder):
+    """(record, network, params, running statistics) of a finished run."""
+    record = runs.read(folder)
+    if text.is_text(record["settings"]["data"]):
+        raise UsageError(f"{folder}: a cross-validation, which leaves an error and no network")
+    chosen, vocabulary = rounds_of(record["settings"], record["examples"])[-1]
+    net = build_network(chosen, tuple(record["shape"]), record["classes"], vocabulary)
+    return record, net, *runs.load_params(folder, net)

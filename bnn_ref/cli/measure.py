@@ -1,0 +1,227 @@
+"""Puts what was measured into the table of results, `papers/measured.json`, and the table into the README.
+
+`bnn-ref measure RUN [RUN ...]` puts runs that differ in the seed alone into the file, in place of older rows
+for the same command. `--steps PAPER --data NAME` does so for a network too large to be trained in a day: it times 20
+training steps, and claims no error. `--readme FILE` puts the table between the markers of a Markdown file.
+"""
+
+import datetime
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .. import __version__, data
+from ..bench import timing
+from ..files import atomic_write
+from ..nets import recipe
+from ..papers import PAPERS, measured, published
+from ..training import loop, runs
+from . import choices, markdown
+from .options import Parser, UsageError
+
+TRAINING = {"mnist": ((1, 28, 28), 50_000), "cifar10": ((3, 32, 32), 45_000), "svhn": ((3, 32, 32), 598_388)}
+CLASSES = 10                                     # of each: shape and number of training pictures
+
+
+# --- rows of runs --------------------------------------------------------------------------------------------------
+
+
+def rows_of(folders, note=""):
+    """The rows for finished runs of one command: its own form first, or its rounds, then its other forms.
+
+    note: on the data, if they are not quite what their name says. Raises runs.RunError for folders that are no finished
+    runs, that differ in more than the seed, have one seed twice, or are of data that others do not have.
+    """
+    records = [runs.read(folder) for folder in folders]
+    one = records[0]["settings"]
+    errors = [_errors(folder, record) for folder, record in zip(folders, records)]
+    seeds = [record["settings"]["seed"] for record in records]
+    if len({_but_the_seed(record) for record in records}) > 1 or len({tuple(by_form) for by_form in errors}) > 1:
+        raise runs.RunError("expected finished runs that differ in the seed alone")
+    if len(set(seeds)) < len(seeds):
+        raise runs.RunError(f"expected runs of different seeds, got {', '.join(map(str, seeds))}")
+    if one["data"] not in published.DATA or one["paper"] not in PAPERS:
+        raise runs.RunError(f"{folders[0]}: {one['paper']} on {one['data']} is nothing that others could repeat; the "
+                            f"table has runs on {', '.join(published.DATA)}")
+    cpu = [record.get("cpu_seconds") for record in records]
+    shared = {
+        "epochs": len(records[0]["history"]) if "rounds" in records[0] else one["epochs"],
+        "minutes": round(max(record["seconds"] for record in records) / 60, 2),
+        "cpu_minutes": None if None in cpu else round(max(cpu) / 60, 2),
+        **_sources(records[0].get("versions", {})),
+    }
+    described = {name: one[name] for name in ("paper", "variant", "data", "preset", "net")}
+    return [{"kind": "error", **described, "form": form, "note": note, "command": _command(one), "seeds": seeds,
+             "test_errors": [round(by_form[form], 4) for by_form in errors], **shared} for form in errors[0]]
+
+
+def _errors(folder, record):
+    """{form: test error} of a finished run."""
+    if "test_error" not in record:
+        raise runs.RunError(f"{folder}: expected finished runs that differ in the seed alone; this one is not finished")
+    try:
+        rounds = {f"round {number}": error for number, error in enumerate(record.get("rounds", []), 1)}
+        errors = {**(rounds or {"": record["test_error"]}), **record.get("forms", {})}
+        if all(isinstance(number, (int, float)) for number in [*errors.values(), record["seconds"]]):
+            return errors
+    except (TypeError, KeyError):
+        pass
+    raise runs.RunError(f"{folder}: run.json is damaged: expected errors and seconds as numbers")
+
+
+def _but_the_seed(record):
+    """All that must be equal in runs of one row, as text."""
+    settings = {**record["settings"], "seed": None}
+    return json.dumps([settings, record["recipe"], record["fingerprint"], record.get("versions")], sort_keys=True)
+
+
+def _sources(versions):
+    return {"date": datetime.date.today().isoformat(),
+            "versions": ", ".join(f"{name} {version}" for name, version in versions.items())}
+
+
+def _options(settings):
+    """The options that name a recipe."""
+    options = f"--data {settings['data']} --preset {settings['preset']} --net {settings['net']}"
+    if len(PAPERS[settings["paper"]].VOCABULARIES) > 1:
+        options += f" --variant {settings['variant']}"
+    return options
+
+
+def _command(settings):
+    """What repeats a run, but for its seed."""
+    command = f"bnn-ref train {settings['paper']} {_options(settings)}"
+    try:
+        epochs = recipe.choose(PAPERS[settings["paper"]].RECIPES, settings["data"], settings["net"],
+                               settings["preset"], settings["variant"]).epochs
+    except KeyError:                             # a text task, or a recipe that is gone
+        epochs = None
+    return command if epochs == settings["epochs"] else f"{command} --epochs {settings['epochs']}"
+
+
+# --- a row of 20 steps ---------------------------------------------------------------------------------------------
+
+
+class _Enough(Exception):
+    """Ends training after the steps that are timed."""
+
+
+def time_steps(net, chosen, shape, examples):
+    """(seconds of each of 20 training steps, steps of an epoch), in the training loop as it is, on noise.
+
+    net, chosen: network and Recipe; shape: (C, H, W) of a picture; examples: how many are in memory. A step is all that
+    the loop does for a minibatch. What comes once an epoch, statistics and validation, is not in it.
+    """
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(examples, *shape), dtype=np.uint8)
+    labels = np.arange(examples) % CLASSES
+    noise = data.Dataset("noise", images, labels, images[:1], labels[:1], images[:1], labels[:1])
+    moments, totals = [], []
+
+    def tick(epoch, done, total, loss):
+        moments.append(time.perf_counter())
+        totals.append(total)
+        if len(moments) > measured.STEPS:
+            raise _Enough
+
+    try:
+        list(loop.train(net, chosen, noise, loop.start(net, chosen, 0), 0, tick))
+    except _Enough:
+        pass
+    return np.diff(moments).tolist(), totals[0]
+
+
+def steps_row(settings, net, chosen, note=""):
+    """The row of 20 training steps: how long an epoch takes, how much memory this process had at most; no error."""
+    import resource  # not on Windows
+
+    from ..kernels import compiled  # here, because Numba takes a while to import
+
+    shape, examples = TRAINING[settings["data"]]
+    seconds, total = time_steps(net, chosen, shape, examples)
+    median = statistics.median(seconds)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)  # MiB
+    described = {name: settings[name] for name in ("paper", "variant", "data", "preset", "net")}
+    return {
+        "kind": "steps", **described, "form": "", "note": note, "epochs": chosen.epochs,
+        "command": f"python -m bnn_ref.measure --steps {settings['paper']} {_options(settings)}",
+        "step_seconds": round(median, 4), "epoch_minutes": round(median * total / 60, 2), "peak_mib": round(peak),
+        "machine": f"{timing.processor()}, {timing.on(compiled.threads())}",
+        **_sources({"bnn_ref": __version__, "numpy": np.__version__, "python": sys.version.split()[0]}),
+    }
+
+
+# --- the tool ------------------------------------------------------------------------------------------------------
+
+
+def add(new):
+    """Put rows into the file, in place of all that are there for the same command on the same data."""
+    replaced = {(row["command"], row["note"]) for row in new}
+    kept = [row for row in measured.rows() if (row["command"], row["note"]) not in replaced]
+    with atomic_write(measured.FILE) as file:
+        file.write((json.dumps(sorted([*kept, *new], key=_place), indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _place(row):
+    """Where a row stands in the table: data, papers and variants in the package's order, the shortest recipe first."""
+    return (list(published.DATA).index(row["data"]), row["kind"] == "steps", row["note"],
+            list(PAPERS).index(row["paper"]), list(PAPERS[row["paper"]].VOCABULARIES).index(row["variant"]),
+            recipe.NETS.index(row["net"]), recipe.PRESETS.index(row["preset"]), row["command"])
+
+
+def _parser():
+    parser = Parser(prog="python -m bnn_ref.measure", allow_abbrev=False,
+                    description="Put measured results into the package's table, and print it.")
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="finished runs that differ in the seed alone")
+    parser.add_argument("--note", default="", metavar="TEXT", help="on the data: what is shown beside their name")
+    parser.add_argument("--readme", type=Path, metavar="FILE", help="put the table between the markers of this file")
+    parser.add_argument("--steps", dest="paper", choices=PAPERS, metavar="PAPER", help=f"time {measured.STEPS} "
+                        "training steps of its recipe, on noise; the options below say which")
+    parser.add_argument("--data", choices=TRAINING, help="default: cifar10")
+    parser.add_argument("--preset", choices=recipe.PRESETS, help="default: paper")
+    parser.add_argument("--net", choices=recipe.NETS, help="default: what the preset has for the data")
+    parser.add_argument("--variant", metavar="NAME", help="default: the paper's first")
+    return parser
+
+
+def _timed(options):
+    """The row that --steps asks for."""
+    options.data, options.preset = options.data or "cifar10", options.preset or "paper"
+    options.epochs = options.seed = None
+    settings = choices.choose(options)
+    shape, examples = TRAINING[options.data]
+    chosen, vocabulary = choices.rounds_of(settings, examples)[-1]
+    return steps_row(settings, recipe.build(chosen, shape, CLASSES, vocabulary), chosen, options.note)
+
+
+def main(argv):
+    """Add what the arguments name to the file, print the table. Returns the exit code."""
+    try:
+        options = _parser().parse_args(argv)
+        choice = [name for name in ("data", "preset", "net", "variant") if getattr(options, name)]
+        if choice and not options.paper:
+            raise UsageError(f"--{choice[0]} goes with --steps; runs have their own")
+        asked = [options.runs, options.paper]
+        if all(asked) or not any([*asked, options.readme]):
+            raise UsageError("expected finished runs, or --steps PAPER, or --readme FILE alone")
+        if options.readme:
+            markdown.around(options.readme, "measured")        # before anything is changed
+        if options.runs:
+            add(rows_of(options.runs, options.note))
+        elif options.paper:
+            add([_timed(options)])
+        if options.readme:
+            markdown.write_part(options.readme, "measured", measured.table())
+    except (ValueError, OSError, ImportError, loop.TrainingError) as error:
+        print(f"measure: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(measured.table())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+"""The commands that show: bench, gradcheck, papers."""
+
+import sys
+from pathlib import Path
+
+from ..papers import PAPERS, measured, published
+from . import markdown
+from .options import UsageError, save_picture
+
+
+def show_bench(options):
+    """Verify and time the kernels, print and draw the result. Returns the exit code."""
+    from ..bench import contests, report
+    from . import plots
+
+    def say(text):
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+    try:
+        if options.readme:
+            markdown.around(options.readme, f"bench {options.what}")
+        result = contests.BENCHES[options.what](say)
+    except ValueError as error:
+        raise UsageError(error) from None
+    say("")
+    print(report.tables(result))
+    for what, ratio in report.figures(result):
+        print(f"{what}: {ratio:.2f}")
+    picture = options.json.with_suffix(".png") if options.json else Path(f"bench-{options.what}.png")
+    plots.save(plots.bars(*report.bars(result)), picture)
+    if options.json:
+        report.save_json(options.json, result)
+    if options.readme:
+        markdown.write_part(options.readme, f"bench {options.what}", report.tables(result))
+    print(f"picture in {picture}")
+    return 0
+
+
+def show_gradcheck(options):
+    """Verify every backward pass numerically. Returns the exit code: 1 where one is wrong."""
+    from .. import derivatives
+
+    failures = 0
+    print(f"{'operation':<40}{'its backward is':<44}{'checked':>8}{'worst error':>13}")
+    for case in derivatives.CASES:
+        try:
+            checked = case.check()
+            print(f"{case.name:<40}{case.claim:<44}{checked.checked:>8}{checked.worst:>13.1e}", flush=True)
+        except AssertionError as error:
+            failures += 1
+            print(f"{case.name:<40}{case.claim:<44}  FAILED: {' '.join(str(error).split())}", flush=True)
+    print(f"{len(derivatives.CASES) - failures} of {len(derivatives.CASES)} agree with finite differences in float64")
+    return 1 if failures else 0
+
+
+def show_papers(options):
+    """Print the papers, their recipes, published and measured errors. Returns the exit code."""
+    for name, module in PAPERS.items():
+        print(f"{name}: {module.TITLE}\n  {module.SOURCE}")
+        for line in _published(name):
+            print(f"  published test error, percent: {line}")
+        print(f"  variants: {', '.join(module.VOCABULARIES)}")
+        for variant, forms in module.FORMS.items():
+            print(f"  at test time {variant} also has: {', '.join(forms)}")
+        for key, chosen in module.RECIPES.items():
+            first, last = chosen.lr
+            print(f"  {' '.join(key)}: {chosen.net}, {chosen.epochs} epochs of batch {chosen.batch}, "
+                  f"{chosen.optimizer.name} {first:g} -> {last:g}")
+        for row in measured.rows(name):
+            print(f"  measured here: {_measured(row)}")
+        print()
+    if options.picture:
+        from . import plots
+
+        save_picture(plots.against_published(measured.chart()), options.picture)
+    return 0
+
+
+def _published(paper):
+    """A line for each variant, form and source of a paper's figures."""
+    lines = {}
+    for figure in published.FIGURES:
+        if figure.paper == paper:
+            system = f"{figure.variant}, {figure.form}" if figure.form else figure.variant
+            lines.setdefault((system, figure.source), []).append(f"{published.DATA[figure.data]} {figure}")
+    return [f"{system}: {', '.join(figures)} ({source})" for (system, source), figures in lines.items()]
+
+
+def _measured(row):
+    figure, points = measured.figure_of(row), measured.gap(row)
+    beside = f", published {figure} %" if figure else ""
+    beside += "" if points is None else f", {points:+.2f} points"
+    return (f"{measured.system(row)} on {measured.trained_on(row)}: {measured.summary(row)}{beside}; "
+            f"{measured.recipe(row)}, {measured.duration(row)}; {row['date']}: {row['command']}")

@@ -1,0 +1,89 @@
+"""`train ebp` on a text task: cross-validation, whose result is an error and not a network."""
+
+import hashlib
+import platform
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .. import __version__, data
+from ..training import runs
+from .options import UsageError
+
+SETTINGS = {"preset": "paper", "net": "mlp", "variant": "binary"}      # what the paper's Table 1 did, and all there is
+
+
+def is_text(source):
+    """Whether --data names a text task."""
+    if source is None or source in data.NAMES or source.endswith(".npz"):
+        return False
+    from ..training import text_tasks  # its kernels take a while to import
+
+    return source in text_tasks.TASKS
+
+
+def run_cross_validation(options):
+    """Cross-validate a text task into a run folder that records the errors. Returns the exit code."""
+    if options.paper != "ebp":
+        raise UsageError(f"--data {options.data}: a text task, which only `train ebp` takes")
+    for name, value in SETTINGS.items():
+        if getattr(options, name) not in (None, value):
+            raise UsageError(f"--{name} {getattr(options, name)}: for text tasks there is {value} alone")
+    settings = {"paper": "ebp", "data": options.data, **SETTINGS, "epochs": options.epochs or 3,
+                "seed": options.seed or 0}
+    folder = options.out or Path("runs") / f"ebp-binary-mlp-{options.data}-paper-seed{settings['seed']}"
+    record = runs.read(folder) if options.resume and runs.exists(folder) else None
+    from ..training import text_tasks
+
+    task = text_tasks.load_task(options.data, options.data_dir)
+    described = {"settings": settings, "recipe": {"net": "120FC", "folds": "8", "batch": "10"},
+                 "shape": [1, 1, task.x.columns], "classes": 2, "examples": len(task.x), "fingerprint": _digest(task),
+                 "versions": {"bnn_ref": __version__, "numpy": np.__version__, "python": platform.python_version()}}
+    if record is None:
+        record = runs.begin(folder, described)
+    elif any(record[name] != described[name] for name in described if name != "versions"):
+        raise runs.RunError(f"{folder}: another task or other settings than now; begin another run with --out")
+    if "test_error" not in record:                     # what was interrupted begins anew: it takes seconds
+        record = _cross_validate(folder, record, task, settings)
+    else:
+        print(f"{folder} is finished already")
+    print(f"test error with deterministic {record['forms']['deterministic']:.2f} %")
+    print(f"test error {record['test_error']:.2f} %")
+    return 0
+
+
+def _cross_validate(folder, record, task, settings):
+    from ..training import text_tasks
+
+    print(f"ebp on {settings['data']}: {task.x.columns}-120-1, binary, {len(task.x):,} examples, 8 folds -> {folder}",
+          flush=True)
+    epochs, live = settings["epochs"], sys.stdout.isatty()
+
+    def tick(fold, epoch, p, d):
+        last = epoch == epochs
+        if live or last:
+            start = "\r\x1b[K" if live else ""
+            print(f"{start}fold {fold}/8  epoch {epoch}/{epochs}  error {p:5.2f} %  "
+                  f"deterministic {d:5.2f} %", end="\n" if last else "", flush=True)
+
+    began, cpu_began = time.perf_counter(), time.process_time()
+    result = text_tasks.cross_validate(task, epochs=epochs, seed=settings["seed"], tick=tick)
+    p, d = result.final
+    by_epoch = [{"epoch": epoch + 1, "test_error": float(result.p[:, epoch].mean()),
+                 "deterministic": float(result.d[:, epoch].mean())} for epoch in range(epochs)]
+    for epoch in by_epoch:
+        print(f"after epoch {epoch['epoch']}: mean over folds {epoch['test_error']:.2f} %, deterministic "
+              f"{epoch['deterministic']:.2f} %")
+    return runs.note(folder, record, {
+        "test_error": p, "forms": {"deterministic": d}, "epochs": by_epoch, "history": [],
+        "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began})
+
+
+def _digest(task):
+    digest = hashlib.sha256()
+    for array in (task.x.indptr, task.x.indices, task.x.values, task.labels):
+        digest.update(f"{array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()

@@ -1,0 +1,84 @@
+"""What a trained network answers in a form other than its own: binary weights where it uses real ones, say.
+
+The papers leave the choice at test time open, and it is a choice of vocabulary: the same parameters, other steps.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..nets import network, recipe
+from ..ops.binarize import sign, stochastic_sign
+from ..ops.ternary import stochastic_ternary
+from . import loop
+
+SAMPLES = 10
+
+
+@dataclass(frozen=True)
+class Form:
+    """A network at test time: the steps that its parameters are given to, and how these are drawn, if they are."""
+
+    vocabulary: recipe.Vocabulary
+    sample: Callable | None = None    # sample(rng, binary names, params) -> params, SAMPLES times; outputs are averaged
+
+
+def _sample(binarizer, rng, names, params):
+    return {name: binarizer(w, rng.random(w.shape, dtype=w.dtype)) if name in names else w
+            for name, w in params.items()}
+
+
+def sample_signs(rng, names, params):
+    """Each real weight behind a binary one becomes its stochastic sign [BC-2].
+
+    names: those weights. Returns new parameters, the others as they are.
+    """
+    return _sample(stochastic_sign, rng, names, params)
+
+
+def sample_ternary(rng, names, params):
+    """As `sample_signs`, by the stochastic ternary weights [FM-1]."""
+    return _sample(stochastic_ternary, rng, names, params)
+
+
+def sample_posterior(rng, names, params):
+    """Each binary weight is drawn from P(W) ∝ exp(h W), and h becomes it; each bias from N(b, 1) [EBP-W].
+
+    names: not needed, no weight here is a real one. Returns new parameters, in which h is ±1.
+    """
+    return {name: sign(np.tanh(array) - rng.uniform(-1, 1, array.shape).astype(array.dtype)) if name.endswith(".h")
+            else array + rng.standard_normal(array.shape, array.dtype) for name, array in params.items()}
+
+
+def recompute_statistics(net, params, running, train_x, seed=0):
+    """As `network.recompute_statistics`, over training pictures in an order drawn from `seed`: what a form is given."""
+    order = np.random.default_rng([seed, 2]).permutation(len(train_x))
+    return network.recompute_statistics(net, params, running, loop.statistics_batches(train_x, order))
+
+
+def outputs(form, chosen, names, data, params, running, images, tick=lambda done, total: None, seed=0):
+    """What the network answers in this form: (N, classes), averaged over samples where it draws them.
+
+    chosen: the Recipe; names: the real weights behind binary ones, as it was trained; data: the `data.Dataset` it was
+    trained on, from whose training pictures statistics of batch normalization are taken anew; params, running: of the
+    trained network; images: (N, C, H, W) uint8; tick is called before each sample, and after the last.
+    """
+    net = loop.choose_way(len(data.train_x)).accelerate(
+        recipe.build(chosen, data.shape, data.classes, form.vocabulary))
+    rng = np.random.default_rng([seed, 3])
+    total, count = 0, SAMPLES if form.sample else 1
+    for done in range(count):
+        tick(done, count)
+        drawn = form.sample(rng, names, params) if form.sample else params
+        own = recompute_statistics(net, drawn, running, data.train_x, seed)
+        total = total + np.concatenate([network.predict(net, drawn, own, loop.scale_pixels(part))
+                                        for part in loop.batches(images, loop.EVALUATION_BATCH)])
+    tick(count, count)
+    return total / count
+
+
+def error_rate(form, chosen, names, data, params, running, tick=lambda done, total: None):
+    """Percent of wrong answers on the test set in this form. Arguments as of `outputs`."""
+    answers = outputs(form, chosen, names, data, params, running, data.test_x, tick).argmax(axis=1)
+    return 100 * float(np.mean(answers != data.test_y))

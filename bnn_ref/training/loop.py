@@ -1,0 +1,175 @@
+"""Training: minibatches, an epoch, the best epoch by validation error.
+
+Everything random in epoch e comes from one generator, seeded by (seed, e); so a run that goes on from a checkpoint
+does what it would have done, to the bit.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..nets import network
+from ..ops import optim
+
+EVALUATION_BATCH = 250
+FAST_IMAGES = 10_000                  # from here on compiling kernels pays
+FIT_IMAGES = 50_000                   # of the training set, for whitening and what else is fitted to pictures
+STATISTICS_IMAGES = 10_000            # of the training set, for the statistics of batch normalization at test time
+
+
+class TrainingError(ArithmeticError):
+    """The loss became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stands after an epoch; a checkpoint is this and nothing else."""
+
+    epoch: int
+    params: dict
+    running: dict                     # running statistics of batch normalization
+    optimizer: dict
+    best_params: dict                 # at the epoch of least validation error, the later one of equals
+    best_running: dict
+    best_epoch: int = 0
+    history: tuple = field(default=())  # epoch, lr, loss, valid_error (percent), seconds, cpu_seconds, an epoch
+
+
+def start(net, recipe, seed):
+    """The state before the first epoch: parameters drawn from `seed`."""
+    params, running = network.init(net, np.random.default_rng([seed, 0]))
+    return State(0, params, running, recipe.optimizer.init(params), params, running)
+
+
+def go_on(net, recipe, seed, state):
+    """The state before the first epoch of a next round: the best parameters of the one before, an optimizer at rest."""
+    first = start(net, recipe, seed)
+    params = {name: state.best_params[name] for name in first.params}
+    return replace(first, epoch=state.epoch, params=params, best_params=params, history=state.history)
+
+
+def scale_pixels(x):
+    """uint8 pixels to float32 between -1 and 1: (2x - 255) / 256 [DATA-1].
+
+    The BNN authors divide by 255, or centre instead; batch normalization behind the first layer does not see the
+    difference, up to rounding and ε. Multiples of 1/256 make sums of ±pixels *exact* in float32, in whatever order they
+    are added, up to rows of 65,000: the first layer of a binary network gives one picture the same answer alone, in a
+    batch, and on bits.
+    """
+    return x.astype(np.float32) / np.float32(128) - np.float32(255 / 256)
+
+
+def training_step(net, recipe, params, running, state, x, labels, rates, rng):
+    """One minibatch: forward, backward, update, clip [BC-A1] [BNN-A1].
+
+    x: (N, C, H, W) float; labels: (N,); rates: a learning rate for each parameter (`optim.learning_rates`);
+    rng: for the noise of the steps that draw. Returns (loss, params, running statistics, optimizer state).
+    """
+    y, caches, running = network.forward(net, params, running, x, rng)
+    loss, cache = recipe.loss.forward(y, labels)
+    _, grads = network.backward(net, caches, recipe.loss.backward(1.0, cache))
+    params, state = recipe.optimizer.step(params, grads, state, rates)
+    return loss, optim.clip_weights(params, recipe.clipped(net)), running, state
+
+
+def binary_shapes(net):
+    """{full-path name: shape} of the real weights behind binary ones."""
+    return {name: spec.shape for name, spec in network.param_specs(net).items() if spec.binary}
+
+
+def batches(x, size):
+    """Split into batches of `size` in order; what remains is a smaller last one."""
+    return [x[i:i + size] for i in range(0, len(x), size)]
+
+
+def statistics_batches(x, order):
+    """Shuffled training pictures in batches of one size, scaled: what `recompute_statistics` averages over."""
+    size = min(EVALUATION_BATCH, len(x))
+    for part in batches(order[:STATISTICS_IMAGES], size):
+        if len(part) == size:
+            yield scale_pixels(x[part])
+
+
+def error_rate(net, params, running, x, labels):
+    """Percent of wrong answers at test time. x: (N, C, H, W) uint8; labels: (N,)."""
+    answers = [network.predict(net, params, running, scale_pixels(part)).argmax(axis=1)
+               for part in batches(x, EVALUATION_BATCH)]
+    return 100 * float(np.mean(np.concatenate(answers) != labels))
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the steps of a network run: as the equations are read, or on kernels that write the same bytes sooner."""
+
+    accelerate: Callable              # net -> the same network, of the functions that run
+    own: Callable                     # recipe, params, optimizer state -> those that `step` may write to
+    step: Callable                    # as `training_step`
+
+
+READABLE = Way(lambda net: net, lambda recipe, params, optimizer: (params, optimizer), training_step)
+
+
+def choose_way(examples):
+    """The Way for a training set of so many pictures: kernels where they are compiled and worth compiling for."""
+    if examples < FAST_IMAGES:
+        return READABLE
+    from ..kernels import compiled
+    from .fast import steps  # here, because Numba takes a while to import
+
+    return Way(steps.accelerate, steps.own, steps.training_step) if compiled.COMPILED else READABLE
+
+
+def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: None, first=0,
+          fitted=lambda step, x: step.fit(x)):
+    """Go on from `state` to the recipe's last epoch; a generator that yields the new state after each.
+
+    Before each validation the statistics of batch normalization are taken anew, for the weights as they are then.
+    A moving average would remember weights that are gone: one binary weight that flips moves the mean of its unit
+    at once.
+    data: a `data.Dataset`; tick is called after each minibatch; first: epochs of the rounds before this one;
+    fitted: as in `network.fit`.
+    A minibatch is always full: what remains of a shuffled epoch is left out, other pictures in each epoch. A training
+    set smaller than a batch is one batch.
+    From 10,000 pictures on the steps are those of `training.fast`, which write the same bytes in about half the time
+    (`bnn-ref bench train`); below, it is the equations as they are read that run, to be stepped through.
+    Raises TrainingError where the loss is not finite, naming epoch and step.
+    """
+    if state.epoch == first and any(step.fit for step in net):
+        running = network.fit(net, state.running, scale_pixels(data.train_x[:FIT_IMAGES]), fitted)
+        state = replace(state, running=running, best_running=running)
+    shapes = binary_shapes(net) if recipe.glorot_rates else {}
+    way = choose_way(len(data.train_x))
+    net = way.accelerate(net)
+    size = min(recipe.batch, len(data.train_x))
+    total = len(data.train_x) // size
+    for epoch in range(state.epoch + 1, first + recipe.epochs + 1):
+        began, cpu_began = time.perf_counter(), time.process_time()
+        rng = np.random.default_rng([seed, epoch])
+        lr = recipe.decay(*recipe.lr, epoch - first, recipe.epochs)
+        rates = optim.learning_rates(lr, shapes, state.params, recipe.optimizer.glorot_power)
+        running = network.refresh(net, state.params, state.running)
+        # Kernels write in place, and a State that was yielded must stay as it is.
+        params, optimizer = way.own(recipe, state.params, state.optimizer)
+        order = rng.permutation(len(data.train_x))
+        loss_sum = 0.0
+        for done in range(1, total + 1):
+            chosen = order[(done - 1) * size:done * size]
+            loss, params, running, optimizer = way.step(
+                net, recipe, params, running, optimizer, scale_pixels(data.train_x[chosen]), data.train_y[chosen],
+                rates, rng)
+            if not np.isfinite(loss):
+                raise TrainingError(f"the loss is {loss} in epoch {epoch}, step {done} of {total}: "
+                                    "a smaller learning rate, or a smaller batch, may help")
+            loss_sum += float(loss)
+            tick(epoch, done, total, loss_sum / done)
+        running = network.recompute_statistics(net, params, running, statistics_batches(data.train_x, order))
+        valid_error = error_rate(net, params, running, data.valid_x, data.valid_y)
+        record = {"epoch": epoch, "lr": lr, "loss": loss_sum / total, "valid_error": valid_error,
+                  "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began}
+        state = replace(state, epoch=epoch, params=params, running=running, optimizer=optimizer,
+                        history=(*state.history, record))
+        if valid_error <= min(past["valid_error"] for past in state.history[first:]):
+            state = replace(state, best_params=params, best_running=running, best_epoch=epoch)
+        yield state

@@ -1,0 +1,231 @@
+"""The text tasks of the paper on expectation backpropagation: eight pairs of classes, up to 240,000 word features.
+
+Rows are sparse, and have a file format of their own. The error of a task is that of eight-fold cross-validation, which
+trains eight networks; this module does that too, since no other data set is used so.
+
+The format is an .npz archive (`numpy.savez`) with N examples of M features, of which K are not 0:
+
+    indptr     int32 (N + 1,)   example i has the entries indptr[i] .. indptr[i + 1] - 1 of the next two
+    indices    int32 (K,)       the feature of each entry, from 0; ascending within an example
+    values     float32 (K,)     its value
+    features   int64 ()         M
+    labels     int64 (N,)       0 or 1
+
+`save_task` writes it, `load_task` reads it; pickled objects are refused. Features are used as they are in the authors'
+files: counts of words in some tasks, standardized in others (so that nothing is 0).
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..data import DataError, data_folder
+from ..files import DamagedError, atomic_write, read_arrays
+from ..kernels import ebp_sparse
+from ..kernels.ebp_sparse import SparseRows
+from ..ops import ebp, losses
+from ..ops.binarize import sign
+
+KEYS = ("indptr", "indices", "values", "features", "labels")
+HELP = "`python -m pydoc bnn_ref.training.text_tasks` shows the format"
+EVALUATION_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Description:
+    """A task as the paper's Table 1 has it, and the name of its folder in the authors' code."""
+
+    title: str
+    source: str
+    examples: int
+    features: int
+
+
+TASKS = {
+    "reuters_i6": Description("Reuters I6", "reuters_I654_I65", 2000, 11463),
+    "reuters_i8": Description("Reuters I8", "reuters_I81_I83", 2000, 12167),
+    "spam_d0": Description("Spam d0", "domain0", 2500, 26580),
+    "spam_d1": Description("Spam d1", "domain1", 2500, 27523),
+    "news_comp_hw": Description("20News comp vs HW", "20News_comp", 1943, 29409),
+    "news_elec_med": Description("20News elec vs med", "20News_elec", 1971, 38699),
+    "amazon_books": Description("Amazon books", "apparel_books", 3880, 221972),
+    "amazon_dvd": Description("Amazon DVD", "apparel_dvd", 3880, 238739),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TextTask:
+    """Examples x: SparseRows (float32), and labels: int64 (N,), 0 or 1; `name` is what `load_task` was given."""
+
+    name: str
+    x: SparseRows
+    labels: np.ndarray
+
+
+def load_task(name, data_dir=None):
+    """The TextTask of `name`: one of TASKS (`data_dir` goes to `data.data_folder`) or a path that ends in .npz.
+
+    Raises DataError for an unknown name, an absent file, and whatever in the file differs from the format.
+    """
+    name = str(name)
+    if name not in TASKS and not name.lower().endswith(".npz"):
+        raise DataError(f"unknown text task {name!r}: choose {', '.join(TASKS)} or a path that ends in .npz")
+    path = data_folder(data_dir) / "ebp_text" / f"{name}.npz" if name in TASKS else Path(name)
+    try:
+        task = _task(name, path, read_arrays(path, KEYS, KEYS))
+    except FileNotFoundError:
+        brings = f"; `python data_scripts/ebp_text.py --out {path.parent.parent}` brings it" if name in TASKS else ""
+        raise DataError(f"{path.absolute()} is not there{brings}") from None
+    except DamagedError as error:
+        raise DataError(f"{path}: {error}; not a text task, {HELP}") from error
+    came, expected = (len(task.x), task.x.columns), TASKS.get(name)
+    if expected and came != (expected.examples, expected.features):
+        raise DataError(f"{path}: has {came[0]} examples of {came[1]} features, expected {expected.examples} of "
+                        f"{expected.features}; delete it and run `python data_scripts/ebp_text.py` again")
+    return task
+
+
+def save_task(path, x, labels):
+    """Check as `load_task` does and write to `path` (.npz), whole or not at all; makes the folder.
+
+    x: SparseRows, float32; labels: (N,) integers, 0 or 1, stored as int64. Equal arrays give equal bytes.
+    Raises DataError for what differs from the format, OSError where the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".npz":
+        raise DataError(f"{path}: a data file's name must end in .npz")
+    arrays = {"indptr": x.indptr, "indices": x.indices, "values": x.values, "features": np.int64(x.columns),
+              "labels": labels}
+    task = _task(str(path), path, arrays)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        np.savez_compressed(file, **(arrays | {"labels": task.labels}))
+
+
+def _task(name, path, arrays):
+    """The TextTask of arrays. Raises DataError that starts with `path`."""
+    labels, features = arrays["labels"], arrays["features"]
+    if features.shape != () or features.dtype.kind not in "iu":
+        raise DataError(f"{path}: features must be one integer, got {features.dtype} of shape {features.shape}; {HELP}")
+    if arrays["values"].dtype != np.float32 or not np.isfinite(arrays["values"]).all():
+        raise DataError(f"{path}: values must be finite numbers, float32, got {arrays['values'].dtype}; {HELP}")
+    try:
+        x = SparseRows(arrays["indptr"], arrays["indices"], arrays["values"], int(features))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: {error}; {HELP}") from error
+    if labels.dtype.kind not in "iu" or labels.shape != (len(x),) or not set(np.unique(labels)) <= {0, 1}:
+        raise DataError(f"{path}: labels must be {len(x)} integers 0 or 1, got {labels.dtype} of shape {labels.shape}"
+                        f"; {HELP}")
+    return TextTask(name, x, labels.astype(np.int64))
+
+
+# --- training and error --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Network:
+    """features-hidden-1 with binary weights: what is known of them. w1 = tanh(h1) is kept, being costly to make."""
+
+    h1: np.ndarray                    # features, hidden
+    w1: np.ndarray                    # features, hidden
+    b1: np.ndarray                    # hidden
+    h2: np.ndarray                    # hidden, 1
+    b2: np.ndarray                    # 1
+
+
+def init(rng, features, hidden):
+    """A network that has seen nothing, float32."""
+    h1, h2 = (ebp.init_h(rng, shape).astype(np.float32) for shape in ((features, hidden), (hidden, 1)))
+    return Network(h1, np.tanh(h1), np.zeros(hidden, np.float32), h2, np.zeros(1, np.float32))
+
+
+def train_step(net, task, chosen):
+    """One minibatch of EBP: forward, backward, and SGD at the rate 1 on the summed loss [EBP-4.5].
+
+    chosen: (N,) numbers of examples. The first layer of `net` is updated **in place**. Returns (loss, network).
+    """
+    z1, cache1 = ebp_sparse.ebp_first_dense_forward(task.x, chosen, net.w1, net.b1)
+    a1, cache_a1 = ebp.mean_sign_forward(z1)
+    z2, cache2 = ebp.ebp_dense_forward(a1, net.h2, net.b2)
+    loss, cache = losses.log_likelihood_forward(z2, task.labels[chosen])
+
+    dz2 = losses.log_likelihood_backward(1.0, cache)
+    da1, dh2, db2 = ebp.ebp_dense_backward(dz2, cache2)
+    dz1 = ebp.mean_sign_backward(da1, cache_a1)
+    ebp_sparse.ebp_first_dense_step_in_place(net.h1, net.w1, net.b1, dz1, cache1)
+    return loss, replace(net, h2=net.h2 - dh2, b2=net.b2 - db2)
+
+
+def answers(net, task, chosen):
+    """What the network says, 0 or 1, of the chosen examples: (EBP-P, EBP-D), two integer arrays (N,).
+
+    P averages over the weights: the sign of the last mean. D has each weight at its more probable value.
+    """
+    z1, _ = ebp_sparse.ebp_first_dense_forward(task.x, chosen, net.w1, net.b1)
+    z2, _ = ebp.ebp_dense_forward(ebp.mean_sign_forward(z1)[0], net.h2, net.b2)
+    s1, _ = ebp_sparse.ebp_map_dense_forward(task.x, chosen, net.h1, net.b1)
+    s2, _ = ebp.ebp_map_dense_forward(sign(s1), net.h2, net.b2)
+    return tuple((out[:, 0] >= 0).astype(np.int64) for out in (z2, s2))
+
+
+def error_rates(net, task, chosen):
+    """Percent of wrong answers among the chosen examples: (EBP-P, EBP-D)."""
+    wrong = np.zeros(2)
+    for start in range(0, len(chosen), EVALUATION_BATCH):
+        part = chosen[start:start + EVALUATION_BATCH]
+        wrong += [np.sum(answer != task.labels[part]) for answer in answers(net, task, part)]
+    return tuple((100 * wrong / len(chosen)).tolist())
+
+
+def fold_examples(examples, folds, fold):
+    """(training, test) numbers of examples for the fold 0 .. folds - 1: as in the authors' code, test examples are
+    neighbours in the file, whose order is random already."""
+    first, end = ((2 * i * examples + folds) // (2 * folds) for i in (fold, fold + 1))   # rounded, halves upwards
+    numbers = np.arange(examples)
+    return np.concatenate([numbers[:first], numbers[end:]]), numbers[first:end]
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """Test errors in percent, (folds, epochs): p of EBP-P, d of EBP-D.
+
+    `final` is the result. The paper reports the best of three epochs, `best`, a choice that its test examples made.
+    """
+
+    p: np.ndarray
+    d: np.ndarray
+
+    @property
+    def final(self):
+        """(P, D): the error after the last epoch, mean over the folds."""
+        return float(self.p[:, -1].mean()), float(self.d[:, -1].mean())
+
+    @property
+    def best(self):
+        """(P, D): the smallest of the epochs' errors, each the mean over the folds, as in the paper."""
+        return float(self.p.mean(axis=0).min()), float(self.d.mean(axis=0).min())
+
+
+def cross_validate(task, epochs=3, folds=8, batch=10, hidden=120, seed=0, tick=lambda fold, epoch, p, d: None):
+    """Train a network for each fold, M-hidden-1 with binary weights, and test it on that fold after every epoch.
+
+    The defaults are the paper's. The authors' loop takes eleven examples in a minibatch of ten, the last of which
+    begins the next one too; here each example comes once an epoch, and a smaller minibatch may end it.
+    tick is called after each epoch of each fold with the two errors.
+    Returns a CrossValidation. Raises ValueError where there are too few examples for so many folds.
+    """
+    if not 2 <= folds <= len(task.x):
+        raise ValueError(f"folds: expected from 2 to {len(task.x)}, the number of examples, got {folds}")
+    p, d = np.zeros((2, folds, epochs))
+    for fold in range(folds):
+        training, test = fold_examples(len(task.x), folds, fold)
+        rng = np.random.default_rng([seed, fold])
+        net = init(rng, task.x.columns, hidden)
+        for epoch in range(epochs):
+            order = rng.permutation(training)
+            for start in range(0, len(order), batch):
+                _, net = train_step(net, task, order[start:start + batch])
+            p[fold, epoch], d[fold, epoch] = error_rates(net, task, test)
+            tick(fold + 1, epoch + 1, p[fold, epoch], d[fold, epoch])
+    return CrossValidation(p, d)

@@ -1,0 +1,99 @@
+"""`train ebp` on a text task: what it prints and records, and what it says to mistakes."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnn_ref.cli import main
+from bnn_ref.kernels.ebp_sparse import SparseRows
+from bnn_ref.papers import PAPERS
+from bnn_ref.training import runs, text_tasks
+from tests.cli.command import refused
+
+N, M = 48, 30
+
+
+@pytest.fixture(autouse=True)
+def _a_small_task(tmp_path, monkeypatch):
+    """48 examples of 30 words; the first five words belong to one class, the next five to the other."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BNN_REF_DATA", str(tmp_path / "data"))
+    monkeypatch.setitem(text_tasks.TASKS, "reuters_i6", text_tasks.Description("small", "small", N, M))
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(np.arange(N) % 2)
+    indices = np.array([np.sort(np.concatenate([5 * label + rng.permutation(5)[:3], 10 + rng.permutation(20)[:2]]))
+                        for label in labels]).astype(np.int32)
+    x = SparseRows(np.arange(0, 5 * N + 1, 5, dtype=np.int32), indices.ravel(), np.ones(5 * N, np.float32), M)
+    text_tasks.save_task(tmp_path / "data" / "ebp_text" / "reuters_i6.npz", x, labels)
+
+
+def test_a_cross_validation_is_recorded(capsys):
+    assert main.main(["train", "ebp", "--data", "reuters_i6", "--out", "run", "--seed", "3"]) == 0
+    printed = capsys.readouterr().out
+    task = text_tasks.load_task("reuters_i6")
+    expected = text_tasks.cross_validate(task, seed=3)
+    record = runs.read(Path("run"))
+    assert record["test_error"] == expected.final[0] < 30 and record["forms"] == {"deterministic": expected.final[1]}
+    assert record["epochs"] == [{"epoch": epoch + 1, "test_error": expected.p[:, epoch].mean(),
+                                 "deterministic": expected.d[:, epoch].mean()} for epoch in range(3)]
+    assert record["settings"] == {"paper": "ebp", "data": "reuters_i6", "preset": "paper", "net": "mlp",
+                                  "variant": "binary", "epochs": 3, "seed": 3}
+    assert record["seconds"] > 0 and record["cpu_seconds"] > 0
+    assert printed.endswith(f"test error with deterministic {expected.final[1]:.2f} %\n"
+                            f"test error {expected.final[0]:.2f} %\n")
+    assert len(re.findall(r"^fold \d/8  epoch 3/3  error +[\d.]+ %  deterministic +[\d.]+ %$", printed, re.M)) == 8
+    assert f"after epoch 2: mean over folds {expected.p[:, 1].mean():.2f} %" in printed
+
+
+def test_epochs_and_the_default_folder(capsys):
+    assert main.main(["train", "ebp", "--data", "reuters_i6", "--epochs", "1"]) == 0
+    assert len(runs.read(Path("runs/ebp-binary-mlp-reuters_i6-paper-seed0"))["epochs"]) == 1
+
+
+def test_resumed_it_is_finished_or_begins_anew(monkeypatch, capsys):
+    args = ["train", "ebp", "--data", "reuters_i6", "--epochs", "1", "--out", "run", "--resume"]
+    with monkeypatch.context() as patch:
+        patch.setattr(text_tasks, "cross_validate", lambda *args, **options: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert main.main(args) == 130
+    assert "test_error" not in runs.read(Path("run"))
+    assert main.main(args) == 0
+    first = runs.read(Path("run"))
+    capsys.readouterr()
+    assert main.main(args) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("run is finished already\n") and f"test error {first['test_error']:.2f} %" in printed
+    assert runs.read(Path("run")) == first
+    assert "another task or other settings than now" in refused(capsys, *args, "--seed", "1")
+    task = text_tasks.load_task("reuters_i6")
+    text_tasks.save_task("data/ebp_text/reuters_i6.npz", task.x, 1 - task.labels)
+    assert "another task or other settings than now" in refused(capsys, *args)
+
+
+@pytest.mark.parametrize("paper", [paper for paper in PAPERS if paper != "ebp"])
+def test_a_text_task_is_for_ebp_alone(paper, capsys):
+    assert "a text task, which only `train ebp` takes" in refused(capsys, "train", paper, "--data", "reuters_i6")
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(("option", "value"), [("--variant", "real"), ("--net", "convnet"), ("--preset", "quick")])
+def test_what_there_is_not_for_text(option, value, capsys):
+    error = refused(capsys, "train", "ebp", "--data", "reuters_i6", option, value)
+    assert f"{option} {value}: for text tasks there is" in error
+
+
+def test_an_absent_or_a_damaged_task(capsys):
+    error = refused(capsys, "train", "ebp", "--data", "spam_d0")
+    assert "spam_d0.npz is not there" in error and "data_scripts/ebp_text.py" in error
+    Path("data/ebp_text/reuters_i6.npz").write_bytes(b"no archive")
+    assert "not a text task" in refused(capsys, "train", "ebp", "--data", "reuters_i6")
+    assert not Path("runs").exists()
+
+
+def test_such_a_run_is_no_network(capsys):
+    assert main.main(["train", "ebp", "--data", "reuters_i6", "--epochs", "1", "--out", "run"]) == 0
+    capsys.readouterr()
+    for command in (["evaluate", "run"], ["pack", "run", "--out", "x.bnn"], ["features", "run", "--out", "x.png"]):
+        assert "run: a cross-validation, which leaves an error and no network" in refused(capsys, *command)
+    assert "run" in refused(capsys, "compare", "run") and "run" in refused(capsys, "costs", "run")
