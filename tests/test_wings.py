@@ -1,6 +1,7 @@
 """The house: which wing may import which, read from the sources themselves, so that nobody needs to remember it."""
 
 import ast
+import importlib
 import pkgutil
 from pathlib import Path
 
@@ -82,3 +83,15 @@ def test_every_wing_says_why_it_is_there():
         if found.ispkg:
             text = ast.get_docstring(ast.parse((PACKAGE / found.name / "__init__.py").read_text(encoding="utf-8")))
             assert text and text.count(".") >= 2, found.name
+
+
+@pytest.mark.parametrize("path, names", [
+    ("bnn_ref.gradcheck", "check_op check_network numeric_gradient relative_error Report"),
+    ("bnn_ref.packed", "pack_network load_packed save_packed predict predict_labels describe"),
+    ("bnn_ref.kernels", "xnor_matmul plane_matmul LADDER"),
+    ("bnn_ref.kernels.bits", "pack unpack pack_planes unpack_planes"),
+    ("bnn_ref.data", "load save Dataset"), ("bnn_ref.papers", "PAPERS"),
+])
+def test_what_others_import_has_a_short_path(path, names):
+    found = importlib.import_module(path)
+    assert all(hasattr(found, name) for name in names.split())
