@@ -6,6 +6,7 @@ what it sees.
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -297,8 +298,9 @@ def test_resume_names_the_run_that_has_other_settings(quick, capsys):
 def test_how_to_go_on_names_the_folder_and_what_was_asked_beside_settings(quick, tmp_path, capsys):
     assert main.main(["train", "float"]) == 0
     stopped("float", "--readable", "--data-dir", "da ta")
-    assert capsys.readouterr().err == (f"\nbnn-ref: stopped; go on with: bnn-ref train float --out {FLOAT}-2 --resume "
-                                       "--data-dir 'da ta' --readable\n")
+    again = shlex.join(["bnn-ref", "train", "float", "--out", f"{FLOAT}-2", "--resume", "--data-dir", "da ta",
+                        "--readable"])
+    assert capsys.readouterr().err == f"\nbnn-ref: stopped; go on with: {again}\n"
 
 
 # --- learning rate and batch ---------------------------------------------------------------------------------------
@@ -404,7 +406,7 @@ def test_the_limits_of_rates_end_in_numbers_or_in_one_line(rate, args, monkeypat
 
 
 def called(monkeypatch, *args):
-    """The code of every Python function that the second minibatch of a run calls; in the first, kernels are compiled."""
+    """The code of every Python function that a run's second minibatch calls; in the first, kernels are compiled."""
     codes = set()
 
     def tick(self, epoch, done, total, loss):

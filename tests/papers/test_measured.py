@@ -289,8 +289,23 @@ def test_the_command_repeats_the_run():
     assert row["command"] == "bnn-ref train bnn --data mnist --preset paper --net mlp --variant shift"
 
 
+def test_the_command_repeats_a_run_of_another_rate_or_batch():
+    asked = {"paper": "float", "variant": "real", "data": "digits", "epochs": 40}
+    for name, settings, options in (("a", {"lr": 0.0001}, " --lr 0.0001"), ("b", {"batch": 7}, " --batch 7"),
+                                    ("c", {"lr": 1e-05, "batch": 7, "epochs": 3}, " --lr 1e-05 --batch 7 --epochs 3"),
+                                    ("d", {"lr": None, "batch": None}, "")):
+        (row,) = measure.rows_of([run_folder(name, settings={**asked, **settings})])
+        assert row["command"] == f"bnn-ref train float --data digits --preset quick --net mlp{options}"
+
+
+def test_a_run_that_records_the_recipe_s_rate_is_as_one_from_before():
+    (row,) = measure.rows_of([run_folder("old"), run_folder("new", seed=1, settings={"lr": None, "batch": None})])
+    assert row["seeds"] == [0, 1]
+
+
 @pytest.mark.parametrize("other", [
-    {"settings": {"epochs": 25}}, {"settings": {"variant": "deterministic"}}, {"settings": {"net": "convnet"}},
+    {"settings": {"epochs": 25}}, {"settings": {"lr": 0.1}}, {"settings": {"batch": 50}},
+    {"settings": {"variant": "deterministic"}}, {"settings": {"net": "convnet"}},
     {"recipe": {"net": "512FC"}}, {"fingerprint": "g"}, {"versions": {"numpy": "2.5.0"}}, {"drop": ["versions"]},
     {"forms": {"binary": 1.0}}, {"drop": ["test_error"]}])
 def test_runs_that_differ_in_more_than_the_seed(other):
@@ -443,6 +458,12 @@ def test_the_tool_times_steps(monkeypatch, capsys):
     assert row["epoch_minutes"] == pytest.approx(row["step_seconds"] * 25 / 60, abs=0.01)
     assert 20 < row["peak_mib"] < 100_000
     assert "not trained: 20 steps" in capsys.readouterr().out
+
+
+def test_steps_where_memory_cannot_be_counted(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert main.main(["measure", "--steps", "float"]) == 2
+    assert "expected Python's module resource" in capsys.readouterr().err
 
 
 def test_the_tool_times_the_paper_s_cifar10_network_by_default(monkeypatch):
