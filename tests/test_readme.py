@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bnn_ref.cli import choices, main, measure, text
+from bnn_ref.cli import choices, main, text
 from bnn_ref.gradcheck import check_op
 from bnn_ref.nets import network, recipe
 from bnn_ref.papers import bnn, measured
@@ -40,13 +40,9 @@ def test_the_repository_has_one_address():
 def test_the_commands_measured_are_commands_and_lead_to_recipes():
     for row in measured.rows():
         words = shlex.split(row["command"])
-        if row["kind"] == "steps":
-            assert words[:3] == ["python", "-m", "bnn_ref.measure"]
-            options = measure._parser().parse_args(words[3:])
-            options.epochs = options.seed = None
-        else:
-            assert words[0] == "bnn-ref"
-            options = main._parser().parse_args(words[1:])
+        assert words[:2] == ["bnn-ref", "measure" if row["kind"] == "steps" else "train"]
+        options = main._parser().parse_args(words[1:])
+        if row["kind"] == "error":
             assert len(row["seeds"]) == len(row["test_errors"]) > 0
         if text.is_text(row["data"]):
             assert {name: getattr(options, name) for name in text.SETTINGS} == text.SETTINGS

@@ -12,7 +12,10 @@ from .options import UsageError
 
 
 def choose(options):
-    """What the options ask for, completed by defaults: the settings that a run records (epochs may be None still)."""
+    """What the options ask for, completed by defaults: the settings that a run records.
+
+    epochs, lr and batch are None where they are the recipe's own, and for commands that train nothing.
+    """
     module = PAPERS[options.paper]
     source = options.data or "digits"
     if source.endswith(".npz"):
@@ -27,8 +30,9 @@ def choose(options):
     if not nets or (options.net and options.net not in nets):
         asked = " ".join(filter(None, [source, options.net, preset]))
         raise UsageError(f"{options.paper} has no recipe for {asked}; it has: {', '.join(map(' '.join, offered))}")
+    epochs, lr, batch, seed = (getattr(options, name, None) for name in ("epochs", "lr", "batch", "seed"))
     return {"paper": options.paper, "data": source, "preset": preset, "net": options.net or nets[0],
-            "variant": variant, "epochs": options.epochs, "seed": options.seed or 0}
+            "variant": variant, "epochs": epochs, "lr": lr, "batch": batch, "seed": seed or 0}
 
 
 def rounds_of(settings, examples):
@@ -42,9 +46,21 @@ def rounds_of(settings, examples):
         vocabulary = module.VOCABULARIES[settings["variant"]]
     except KeyError as error:
         raise runs.RunError(f"no recipe for {error}: a run of another version; choose another --out") from None
+    chosen = _changed(chosen, settings["lr"], settings["batch"])
     if settings["epochs"] is not None:
         chosen = replace(chosen, epochs=settings["epochs"])
     return recipe.rounds(chosen, vocabulary)
+
+
+def _changed(chosen, lr, batch):
+    """The recipe, in all of its rounds, with another learning rate and batch; None leaves it as it is.
+
+    lr: of the first epoch. Where its decay ends scales along: the rate of every epoch is the recipe's times one factor.
+    """
+    if lr is not None:
+        first, last = chosen.lr
+        chosen = replace(chosen, lr=(lr, last * (lr / first)))
+    return replace(chosen, batch=batch or chosen.batch, before=chosen.before and _changed(chosen.before, lr, batch))
 
 
 def build_network(chosen, shape, classes, vocabulary):

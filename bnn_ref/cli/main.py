@@ -7,10 +7,10 @@ from pathlib import Path
 from .. import __version__, data
 from ..files import DamagedError
 from ..nets import recipe
-from ..papers import PAPERS
+from ..papers import PAPERS, measured
 from ..training import loop, runs
-from . import compare, evaluate, look, show, train
-from .options import Parser, UsageError, whole
+from . import compare, evaluate, look, measure, rate_table, show, train
+from .options import Parser, UsageError, rate, whole
 
 VARIANTS = tuple(dict.fromkeys(name for module in PAPERS.values() for name in module.VOCABULARIES))
 
@@ -33,9 +33,16 @@ def _parser():
                          help="what `bnn-ref papers` lists for the paper (default: the first there)")
     command.add_argument("--epochs", type=whole(1), help="default: the preset's; the learning rate decays over them; "
                          "of the last round, where there are two")
+    command.add_argument("--lr", type=rate, metavar="X", help="learning rate of the first epoch, of each round; where "
+                         "its decay ends scales along (default: the preset's)")
+    command.add_argument("--batch", type=whole(1), metavar="N", help="pictures in a minibatch (default: the preset's)")
     command.add_argument("--seed", type=whole(0), help="default: 0")
-    command.add_argument("--out", type=Path, metavar="RUN", help="run folder to write (default: runs/...)")
-    command.add_argument("--resume", action="store_true", help="go on with the run in that folder, or begin it")
+    command.add_argument("--readable", action="store_true", help="run the equations as they are read, to step through "
+                         "them, also where kernels would write the same bytes sooner")
+    command.add_argument("--out", type=Path, metavar="RUN", help="run folder to write (default: runs/ and what the run "
+                         "is; a second such run goes to the same name with -2 behind it, and so on)")
+    command.add_argument("--resume", action="store_true", help="go on with the run in that folder, or begin it; "
+                         "without --out, with the newest of those names that is not finished")
 
     command = commands.add_parser("evaluate", help="test error of a finished run, in floats or on bits",
                                   allow_abbrev=False)
@@ -110,6 +117,30 @@ def _parser():
                          help="picture to write (default: compare.png)")
     command.add_argument("--weights", type=Path, metavar="FILE.png",
                          help="draw the real weights of the first layer too, of finished runs")
+
+    command = commands.add_parser("measure", help="put finished runs into the package's table of results",
+                                  allow_abbrev=False)
+    command.set_defaults(run=measure.run_measure)
+    command.add_argument("runs", type=Path, nargs="*", metavar="RUN",
+                         help="finished runs that differ in the seed alone")
+    command.add_argument("--note", default="", metavar="TEXT", help="on the data: what is shown beside their name")
+    command.add_argument("--readme", type=Path, metavar="FILE", help="put the table between the markers of this file")
+    command.add_argument("--steps", dest="paper", choices=PAPERS, metavar="PAPER", help=f"time {measured.STEPS} "
+                         "training steps of its recipe, on noise; the options below say which")
+    command.add_argument("--data", choices=measure.TRAINING, help="default: cifar10")
+    command.add_argument("--preset", choices=recipe.PRESETS, help="default: paper")
+    command.add_argument("--net", choices=recipe.NETS, help="default: what the preset has for the data")
+    command.add_argument("--variant", metavar="NAME", help="default: the paper's first")
+
+    command = commands.add_parser("rates", help="BinaryConnect's Table 1 on a small network: update rules, with and "
+                                  "without scaled learning rates", allow_abbrev=False)
+    command.set_defaults(run=rate_table.show_rates)
+    command.add_argument("--data", default="cifar10", help="default: cifar10, as in the paper; digits takes "
+                         "two minutes")
+    command.add_argument("--data-dir", metavar="DIR")
+    command.add_argument("--epochs", type=whole(1), default=rate_table.SMALL.epochs,
+                         help=f"default: {rate_table.SMALL.epochs}")
+    command.add_argument("--seed", type=whole(0), default=0, help="default: 0")
     return parser
 
 
@@ -117,14 +148,16 @@ def main(argv=None):
     """Run the program with the given arguments (default: the process's); returns the exit code."""
     try:
         options = _parser().parse_args(argv)
-        return options.run(options)
+        code = options.run(options)
+        sys.stdout.flush()                             # here, so that a reader who left is noticed below, not at exit
+        return code
     except (UsageError, data.DataError, runs.RunError, DamagedError, loop.TrainingError) as error:
         return _fail(error)
     except BrokenPipeError:                            # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        print("\nbnn-ref: stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:                  # with what to do next, where a command knows
+        print(f"\nbnn-ref: {'; '.join(['stopped', *map(str, stop.args)])}", file=sys.stderr)
         return 130
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""

@@ -10,18 +10,16 @@ import json
 import statistics
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
 from .. import __version__, data
-from ..bench import timing
 from ..files import atomic_write
 from ..nets import recipe
 from ..papers import PAPERS, measured, published
 from ..training import loop, runs
 from . import choices, markdown
-from .options import Parser, UsageError
+from .options import UsageError
 
 TRAINING = {"mnist": ((1, 28, 28), 50_000), "cifar10": ((3, 32, 32), 45_000), "svhn": ((3, 32, 32), 598_388)}
 CLASSES = 10                                     # of each: shape and number of training pictures
@@ -95,6 +93,9 @@ def _options(settings):
 def _command(settings):
     """What repeats a run, but for its seed."""
     command = f"bnn-ref train {settings['paper']} {_options(settings)}"
+    for name in runs.CHANGES:
+        if settings[name] is not None:
+            command += f" --{name} {settings[name]}"
     try:
         epochs = recipe.choose(PAPERS[settings["paper"]].RECIPES, settings["data"], settings["net"],
                                settings["preset"], settings["variant"]).epochs
@@ -137,9 +138,13 @@ def time_steps(net, chosen, shape, examples):
 
 def steps_row(settings, net, chosen, note=""):
     """The row of 20 training steps: how long an epoch takes, how much memory this process had at most; no error."""
-    import resource  # not on Windows
+    try:
+        import resource
+    except ImportError:
+        raise UsageError("--steps: expected Python's module resource, which counts memory; Windows has none") from None
 
-    from ..kernels import compiled  # here, because Numba takes a while to import
+    from ..bench import timing  # here, because Numba takes a while to import
+    from ..kernels import compiled
 
     shape, examples = TRAINING[settings["data"]]
     seconds, total = time_steps(net, chosen, shape, examples)
@@ -148,7 +153,7 @@ def steps_row(settings, net, chosen, note=""):
     described = {name: settings[name] for name in ("paper", "variant", "data", "preset", "net")}
     return {
         "kind": "steps", **described, "form": "", "note": note, "epochs": chosen.epochs,
-        "command": f"python -m bnn_ref.measure --steps {settings['paper']} {_options(settings)}",
+        "command": f"bnn-ref measure --steps {settings['paper']} {_options(settings)}",
         "step_seconds": round(median, 4), "epoch_minutes": round(median * total / 60, 2), "peak_mib": round(peak),
         "machine": f"{timing.processor()}, {timing.on(compiled.threads())}",
         **_sources({"bnn_ref": __version__, "numpy": np.__version__, "python": sys.version.split()[0]}),
@@ -173,55 +178,34 @@ def _place(row):
             recipe.NETS.index(row["net"]), recipe.PRESETS.index(row["preset"]), row["command"])
 
 
-def _parser():
-    parser = Parser(prog="python -m bnn_ref.measure", allow_abbrev=False,
-                    description="Put measured results into the package's table, and print it.")
-    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="finished runs that differ in the seed alone")
-    parser.add_argument("--note", default="", metavar="TEXT", help="on the data: what is shown beside their name")
-    parser.add_argument("--readme", type=Path, metavar="FILE", help="put the table between the markers of this file")
-    parser.add_argument("--steps", dest="paper", choices=PAPERS, metavar="PAPER", help=f"time {measured.STEPS} "
-                        "training steps of its recipe, on noise; the options below say which")
-    parser.add_argument("--data", choices=TRAINING, help="default: cifar10")
-    parser.add_argument("--preset", choices=recipe.PRESETS, help="default: paper")
-    parser.add_argument("--net", choices=recipe.NETS, help="default: what the preset has for the data")
-    parser.add_argument("--variant", metavar="NAME", help="default: the paper's first")
-    return parser
-
-
 def _timed(options):
     """The row that --steps asks for."""
     options.data, options.preset = options.data or "cifar10", options.preset or "paper"
-    options.epochs = options.seed = None
     settings = choices.choose(options)
     shape, examples = TRAINING[options.data]
     chosen, vocabulary = choices.rounds_of(settings, examples)[-1]
-    return steps_row(settings, recipe.build(chosen, shape, CLASSES, vocabulary), chosen, options.note)
+    return steps_row(settings, choices.build_network(chosen, shape, CLASSES, vocabulary), chosen,
+                     options.note)
 
 
-def main(argv):
-    """Add what the arguments name to the file, print the table. Returns the exit code."""
+def run_measure(options):
+    """Add what the options name to the file, print the table. Returns the exit code."""
+    choice = [name for name in ("data", "preset", "net", "variant") if getattr(options, name)]
+    if choice and not options.paper:
+        raise UsageError(f"--{choice[0]} goes with --steps; runs have their own")
+    asked = [options.runs, options.paper]
+    if all(asked) or not any([*asked, options.readme]):
+        raise UsageError("expected finished runs, or --steps PAPER, or --readme FILE alone")
     try:
-        options = _parser().parse_args(argv)
-        choice = [name for name in ("data", "preset", "net", "variant") if getattr(options, name)]
-        if choice and not options.paper:
-            raise UsageError(f"--{choice[0]} goes with --steps; runs have their own")
-        asked = [options.runs, options.paper]
-        if all(asked) or not any([*asked, options.readme]):
-            raise UsageError("expected finished runs, or --steps PAPER, or --readme FILE alone")
         if options.readme:
             markdown.around(options.readme, "measured")        # before anything is changed
-        if options.runs:
-            add(rows_of(options.runs, options.note))
-        elif options.paper:
-            add([_timed(options)])
-        if options.readme:
-            markdown.write_part(options.readme, "measured", measured.table())
-    except (ValueError, OSError, ImportError, loop.TrainingError) as error:
-        print(f"measure: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    except ValueError as error:
+        raise UsageError(error) from None
+    if options.runs:
+        add(rows_of(options.runs, options.note))
+    elif options.paper:
+        add([_timed(options)])
+    if options.readme:
+        markdown.write_part(options.readme, "measured", measured.table())
     print(measured.table())
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

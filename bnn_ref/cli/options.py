@@ -24,6 +24,16 @@ def whole(least):
     return parse
 
 
+def rate(text):
+    """A type for options: a learning rate, above 0, and far from where float32 ends."""
+    try:
+        if 1e-30 <= float(text) <= 1e30:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected a number above 0 such as 0.001 (1e-30 to 1e30), got {text!r}")
+
+
 def table(rows, left):
     """Rows of texts as lines, in columns as wide as need be; the first `left` columns begin at the left."""
     widths = [max(map(len, column)) for column in zip(*rows)]

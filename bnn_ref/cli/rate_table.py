@@ -1,6 +1,6 @@
 """BinaryConnect's Table 1 again: three update rules, each with and without learning rates scaled by initialization.
 
-    python -m bnn_ref.rate_table [--data NAME] [--data-dir DIR] [--epochs N] [--seed S]
+    bnn-ref rates [--data NAME] [--data-dir DIR] [--epochs N] [--seed S]
 
 The paper does not say how small its small network was, nor the rates. Here every cell tries the same three rates of its
 rule, and the one of least validation error counts; the test set is looked at once a cell.
@@ -14,7 +14,7 @@ from ..nets import recipe
 from ..ops import optim
 from ..papers.binaryconnect import VOCABULARIES
 from ..training import loop
-from .options import Parser, UsageError, whole
+from . import choices
 
 PUBLISHED = {                                    # CIFAR-10 test error, percent: without scaling, with; Table 1
     "SGD": (None, 11.45),
@@ -33,7 +33,7 @@ def cell(dataset, rule, scaled, epochs, seed=0, show=lambda text: None):
     falls to a hundredth over the epochs. A rate with which the loss is not finite is out.
     """
     vocabulary = VOCABULARIES["deterministic"]
-    net = recipe.build(SMALL, dataset.shape, dataset.classes, vocabulary)
+    net = choices.build_network(SMALL, dataset.shape, dataset.classes, vocabulary)
     best = None
     for rate in RATES[rule.name]:
         chosen = replace(SMALL, epochs=epochs, lr=(rate, rate / 100), optimizer=rule, glorot_rates=scaled)
@@ -64,29 +64,14 @@ def table(cells):
     return "\n".join(lines)
 
 
-def main(argv):
+def show_rates(options):
     """Train the cells and print the table. Returns the exit code."""
-    parser = Parser(prog="python -m bnn_ref.rate_table", allow_abbrev=False,
-                    description="BinaryConnect's Table 1 on a small network.")
-    parser.add_argument("--data", default="cifar10", help="default: cifar10, as in the paper; digits takes two minutes")
-    parser.add_argument("--data-dir", metavar="DIR")
-    parser.add_argument("--epochs", type=whole(1), default=SMALL.epochs, help=f"default: {SMALL.epochs}")
-    parser.add_argument("--seed", type=whole(0), default=0)
-    try:
-        options = parser.parse_args(argv)
-        dataset = data.load(options.data, options.data_dir)
+    dataset = data.load(options.data, options.data_dir)
 
-        def show(text):
-            print(text, file=sys.stderr, flush=True)
+    def show(text):
+        print(text, file=sys.stderr, flush=True)
 
-        cells = {(rule.name, scaled): cell(dataset, rule, scaled, options.epochs, options.seed, show)
-                 for rule in RULES for scaled in (False, True)}
-    except (UsageError, data.DataError, ValueError, OSError) as error:
-        print(f"rate_table: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    cells = {(rule.name, scaled): cell(dataset, rule, scaled, options.epochs, options.seed, show)
+             for rule in RULES for scaled in (False, True)}
     print(table(cells))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -4,12 +4,12 @@ import hashlib
 import platform
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
 from .. import __version__, data
 from ..training import runs
+from . import folders
 from .options import UsageError
 
 SETTINGS = {"preset": "paper", "net": "mlp", "variant": "binary"}      # what the paper's Table 1 did, and all there is
@@ -31,10 +31,13 @@ def run_cross_validation(options):
     for name, value in SETTINGS.items():
         if getattr(options, name) not in (None, value):
             raise UsageError(f"--{name} {getattr(options, name)}: for text tasks there is {value} alone")
-    settings = {"paper": "ebp", "data": options.data, **SETTINGS, "epochs": options.epochs or 3,
-                "seed": options.seed or 0}
-    folder = options.out or Path("runs") / f"ebp-binary-mlp-{options.data}-paper-seed{settings['seed']}"
-    record = runs.read(folder) if options.resume and runs.exists(folder) else None
+    for name in ("lr", "batch", "readable"):
+        if getattr(options, name):
+            raise UsageError(f"--{name}: not for text tasks, which are trained as in the paper's Table 1, by kernels "
+                             "(NUMBA_DISABLE_JIT=1 makes these plain Python)")
+    settings = {"paper": "ebp", "data": options.data, **SETTINGS, "epochs": options.epochs or 3, "lr": None,
+                "batch": None, "seed": options.seed or 0}
+    folder, record = folders.find(options, settings)
     from ..training import text_tasks
 
     task = text_tasks.load_task(options.data, options.data_dir)
@@ -42,7 +45,7 @@ def run_cross_validation(options):
                  "shape": [1, 1, task.x.columns], "classes": 2, "examples": len(task.x), "fingerprint": _digest(task),
                  "versions": {"bnn_ref": __version__, "numpy": np.__version__, "python": platform.python_version()}}
     if record is None:
-        record = runs.begin(folder, described)
+        folder, record = folders.begin(options, folder, described)
     elif any(record[name] != described[name] for name in described if name != "versions"):
         raise runs.RunError(f"{folder}: another task or other settings than now; begin another run with --out")
     if "test_error" not in record:                     # what was interrupted begins anew: it takes seconds

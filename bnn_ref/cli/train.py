@@ -3,7 +3,7 @@
 import functools
 import platform
 import shlex
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,129 +11,180 @@ import numpy as np
 from .. import __version__, data
 from ..ops import preprocess
 from ..training import forms, loop, runs
-from . import choices, text
+from . import choices, folders, text
 from .options import UsageError
 from .progress import Progress, duration
 
 
-def _default_folder(settings):
-    parts = [settings["paper"], settings["variant"], settings["net"], Path(settings["data"]).stem, settings["preset"],
-             f"seed{settings['seed']}"]
-    return Path("runs") / "-".join(parts)
+@dataclass(frozen=True)
+class Job:
+    """What a run trains with, from its first epoch to its last."""
 
-
-def _refuse_other_settings(options, asked, settings):
-    """--resume: what was given on the command line must be what the run has; what was not is taken from it."""
-    for name in ("paper", "data", "preset", "net", "variant", "epochs", "seed"):
-        if getattr(options, name) is not None and asked[name] != settings[name]:
-            raise runs.RunError(f"--resume: the run has {name} {settings[name]}, not {asked[name]}; leave that out, "
-                                "or begin another run with --out")
+    folder: Path
+    settings: dict                    # as recorded
+    dataset: data.Dataset
+    data_folder: Path                 # where what takes long to fit to the data is kept for other runs
+    rounds: list                      # [(network, its Recipe)] in order
+    way: loop.Way
 
 
 def run_train(options):
     """Train a network into a run folder, from the start or from where the run stands. Returns the exit code."""
     if text.is_text(options.data):
         return text.run_cross_validation(options)
-    settings = choices.choose(options)
-    folder = options.out or _default_folder(settings)
-    record = runs.read(folder) if options.resume and runs.exists(folder) else None
+    asked = choices.choose(options)
+    folder, record = folders.find(options, asked)
     if record:
-        _refuse_other_settings(options, settings, record["settings"])
-        settings = record["settings"]
+        _refuse_other_settings(options, asked, folder, record)
+    settings = record["settings"] if record else asked
     dataset = data.load(settings["data"], options.data_dir)
-    rounds = choices.rounds_of(settings, len(dataset.train_x))
-    nets = [choices.build_network(chosen, dataset.shape, dataset.classes, vocabulary)
-            for chosen, vocabulary in rounds]
-    last = rounds[-1][0]
-    described = {"settings": {**settings, "epochs": last.epochs}, "recipe": last.as_text(),
-                 "shape": list(dataset.shape), "classes": dataset.classes, "examples": len(dataset.train_x),
-                 "fingerprint": dataset.fingerprint,
-                 "versions": {"bnn_ref": __version__, "numpy": np.__version__, "python": platform.python_version()}}
+    rounds = [(choices.build_network(chosen, dataset.shape, dataset.classes, vocabulary), chosen)
+              for chosen, vocabulary in choices.rounds_of(settings, len(dataset.train_x))]
+    described = _describe(settings, dataset, rounds[-1][1])
     if record:
-        for name, what in (("fingerprint", "data"), ("recipe", "recipe")):
-            if record.get(name) != described[name]:
-                raise runs.RunError(f"{folder}: the {what} changed since this run began; begin another with --out")
+        _refuse_other_origins(folder, record, described)
     else:
-        record = runs.begin(folder, described)
+        folder, record = folders.begin(options, folder, described)
     if "test_error" in record:
         runs.tidy(folder)
         print(f"{folder} is finished already")
-        return _report(folder, record)
-    return _go_on(options, folder, record, [(net, chosen) for net, (chosen, _) in zip(nets, rounds)], dataset)
+    else:
+        way = loop.READABLE if options.readable else loop.choose_way(len(dataset.train_x))
+        job = Job(folder, record["settings"], dataset, data.data_folder(options.data_dir), rounds, way)
+        record = _train_to_the_end(job, record, _command_to_go_on(options, folder))
+    _report(folder, record)
+    return 0
 
 
-def _go_on(options, folder, record, rounds, dataset):
-    """Train from the last checkpoint, or from the start, to the end; say how to go on if that is not reached."""
-    again = ["bnn-ref", "train", options.paper, "--out", str(folder), "--resume"]
-    again = shlex.join(again + (["--data-dir", options.data_dir] if options.data_dir else []))
-    settings, (net, chosen) = record["settings"], rounds[-1]
+# --- what a run is -------------------------------------------------------------------------------------------------
+
+
+def _describe(settings, dataset, last):
+    """What run.json says of a run before its first epoch. last: the Recipe of the last round."""
+    return {"settings": {**settings, "epochs": last.epochs}, "recipe": last.as_text(), "shape": list(dataset.shape),
+            "classes": dataset.classes, "examples": len(dataset.train_x), "fingerprint": dataset.fingerprint,
+            "versions": {"bnn_ref": __version__, "numpy": np.__version__, "python": platform.python_version()}}
+
+
+def _refuse_other_settings(options, asked, folder, record):
+    """--resume: what was given on the command line must be what the run has; what was not is taken from it."""
+    for name in (*runs.SETTINGS, *runs.CHANGES):
+        own = record["settings"][name]
+        if getattr(options, name) is not None and asked[name] != own:
+            has = f"its recipe's {name}" if own is None else f"{name} {own}"
+            raise runs.RunError(f"--resume: the run in {folder} has {has}, not {asked[name]}; leave that out, or begin "
+                                "another run with --out")
+
+
+def _refuse_other_origins(folder, record, described):
+    """--resume: neither the data nor the recipe may have changed meanwhile."""
+    for name, what in (("fingerprint", "data"), ("recipe", "recipe")):
+        if record.get(name) != described[name]:
+            raise runs.RunError(f"{folder}: the {what} changed since this run began; begin another with --out")
+
+
+def _command_to_go_on(options, folder):
+    words = ["bnn-ref", "train", options.paper, "--out", str(folder), "--resume"]
+    words += ["--data-dir", options.data_dir] if options.data_dir else []
+    words += ["--readable"] if options.readable else []
+    return shlex.join(words)
+
+
+# --- from here to the end ------------------------------------------------------------------------------------------
+
+
+def _train_to_the_end(job, record, again):
+    """Train from the last checkpoint, or from the start; returns the finished run's record.
+
+    Ctrl-C and a disk that is full say how to go on: by the command `again`.
+    """
     try:
-        done = runs.epochs_done(folder)
-        count = sum(int(np.prod(param.shape)) for step in net for param in step.params)
-        print(f"{options.paper} on {settings['data']}: {chosen.net}-{dataset.classes}FC, {count:,} parameters, "
-              f"{settings['variant']}, {len(dataset.train_x):,} training images -> {folder}", flush=True)
-        cache = data.data_folder(options.data_dir), Path(settings["data"]).stem
-        return _run_rounds(folder, record, rounds, dataset, done, cache)
+        done = runs.epochs_done(job.folder)
+        _announce(job)
+        progress = Progress(sum(chosen.epochs for _, chosen in job.rounds), done)
+        state, errors, record = _train_rounds(job, record, done, progress)
+        _draw(job, state)
+        return runs.finish(job.folder, record, state, _results(job, state, errors, progress))
     except KeyboardInterrupt:
-        print(f"\nbnn-ref: stopped; go on with: {again}", file=sys.stderr)
-        return 130
+        raise KeyboardInterrupt(f"go on with: {again}") from None
     except OSError as error:
-        raise UsageError(f"{error.filename or folder}: {error.strerror}; the last saved epoch is safe, go on with: "
+        raise UsageError(f"{error.filename or job.folder}: {error.strerror}; the last saved epoch is safe, go on with: "
                          f"{again}") from None
 
 
-def _run_rounds(folder, record, rounds, dataset, done, cache):
-    """The rounds one after another, each saved after every epoch; then the pictures and the test errors.
+def _announce(job):
+    net, chosen = job.rounds[-1]
+    count = sum(int(np.prod(param.shape)) for step in net for param in step.params)
+    print(f"{job.settings['paper']} on {job.settings['data']}: {chosen.net}-{job.dataset.classes}FC, {count:,} "
+          f"parameters, {job.settings['variant']}, {len(job.dataset.train_x):,} training images -> {job.folder}",
+          flush=True)
 
-    done: epochs in the checkpoint. A round that ended before is not trained again. cache: folder and name for what
-    takes long to fit to the data.
+
+def _train_rounds(job, record, done, progress):
+    """The rounds one after another. Returns the last State, the test error of each round, and the record.
+
+    done: epochs in the checkpoint. A round that ended before is not trained again: its error is in the record.
     """
-    from . import plots  # Matplotlib takes a second: only for those who draw
+    state, first, errors = None, 0, record.get("rounds", [])
+    for number, (net, chosen) in enumerate(job.rounds):
+        if done <= first + chosen.epochs:
+            if state is None:
+                state = runs.load_checkpoint(job.folder, loop.start(net, chosen, job.settings["seed"]))
+            else:
+                state = loop.go_on(net, chosen, job.settings["seed"], state)
+            state = _train_round(job, net, chosen, state, first, progress)
+            errors = [*errors[:number], _test_error(job, net, state)]
+            if number < len(job.rounds) - 1:
+                print(f"round {number + 1} of {len(job.rounds)}: test error {errors[-1]:.2f} %", flush=True)
+                record = runs.note(job.folder, record, {"rounds": errors})
+        first += chosen.epochs
+    return state, errors, record
 
+
+def _train_round(job, net, chosen, state, first, progress):
+    """Go on from `state` to the end of a round, saved after every epoch. first: epochs of the rounds before."""
     def fitted(step, x):
         if step.fit is not preprocess.zca_fit:         # half a minute, and the same for every net and seed
             return step.fit(x)
-        return preprocess.fitted(step.fit, x, f"{cache[1]}-whitening", cache[0])
+        return preprocess.fitted(step.fit, x, f"{Path(job.settings['data']).stem}-whitening", job.data_folder)
 
-    seed, state, first = record["settings"]["seed"], None, 0
-    progress = Progress(sum(chosen.epochs for _, chosen in rounds), done)
-    errors = record.get("rounds", [])
-    for number, (net, chosen) in enumerate(rounds):
-        if done > first + chosen.epochs:
-            first += chosen.epochs
-            continue
-        begun = loop.start(net, chosen, seed) if state is None else loop.go_on(net, chosen, seed, state)
-        state = runs.load_checkpoint(folder, begun) if state is None else begun
-        for after in loop.train(net, chosen, dataset, state, seed, progress.tick, first, fitted):
-            state = after
-            runs.save_checkpoint(folder, state)
-            progress.epoch(state.history[-1], state.best_epoch)
-        first += chosen.epochs
-        error = loop.error_rate(net, state.best_params, state.best_running, dataset.test_x, dataset.test_y)
-        errors = [*errors[:number], error]
-        if number < len(rounds) - 1:
-            print(f"round {number + 1} of {len(rounds)}: test error {error:.2f} %", flush=True)
-            record = runs.note(folder, record, {"rounds": errors})
-    return _finish(folder, record, rounds[-1], dataset, state, errors, plots, progress)
+    for after in loop.train(net, chosen, job.dataset, state, job.settings["seed"], progress.tick, first, fitted,
+                            job.way):
+        state = after
+        runs.save_checkpoint(job.folder, state)
+        progress.epoch(state.history[-1], state.best_epoch)
+    return state
 
 
-def _finish(folder, record, last, dataset, state, errors, plots, progress):
-    """Pictures, the test errors, and the run folder complete. last: network and recipe of the last round."""
-    net, chosen = last
-    plots.save(plots.curves(state.history), folder / "curves.png")
-    binary = list(loop.binary_shapes(net))
+def _test_error(job, net, state):
+    return loop.error_rate(net, state.best_params, state.best_running, job.dataset.test_x, job.dataset.test_y)
+
+
+# --- what remains of it --------------------------------------------------------------------------------------------
+
+
+def _draw(job, state):
+    """The pictures: curves.png, and weights.png where real weights stand behind binary ones."""
+    from . import plots  # Matplotlib takes a second: only for those who draw
+
+    plots.save(plots.curves(state.history), job.folder / "curves.png")
+    binary = list(loop.binary_shapes(job.rounds[-1][0]))
     if binary:
-        plots.save(plots.weight_histograms(state.best_params, binary), folder / "weights.png")
-    result = {"test_error": errors[-1], "best_epoch": state.best_epoch,
-              **{key: sum(epoch[key] for epoch in state.history) for key in ("seconds", "cpu_seconds")}}
+        plots.save(plots.weight_histograms(state.best_params, binary), job.folder / "weights.png")
+
+
+def _results(job, state, errors, progress):
+    """What a finished run records besides its history: the test errors of its rounds and forms, best epoch, times."""
+    results = {"test_error": errors[-1], "best_epoch": state.best_epoch,
+               **{key: sum(epoch[key] for epoch in state.history) for key in ("seconds", "cpu_seconds")}}
     if len(errors) > 1:
-        result["rounds"] = errors
-    offered = choices.forms(record["settings"])
-    if offered:
-        result["forms"] = {name: forms.error_rate(form, chosen, binary, dataset, state.best_params,
-                                                      state.best_running, functools.partial(progress.testing, name))
-                           for name, form in offered.items()}
-    return _report(folder, runs.finish(folder, record, state, result))
+        results["rounds"] = errors
+    net, chosen = job.rounds[-1]
+    binary = list(loop.binary_shapes(net))
+    offered = {name: forms.error_rate(form, chosen, binary, job.dataset, state.best_params, state.best_running,
+                                      functools.partial(progress.testing, name), job.way)
+               for name, form in choices.forms(job.settings).items()}
+    return {**results, "forms": offered} if offered else results
 
 
 def _report(folder, record):
@@ -143,4 +194,3 @@ def _report(folder, record):
     for name, error in record.get("forms", {}).items():
         print(f"test error with {name} {error:.2f} %")
     print(f"test error {record['test_error']:.2f} %")
-    return 0

@@ -57,15 +57,17 @@ def recompute_statistics(net, params, running, train_x, seed=0):
     return network.recompute_statistics(net, params, running, loop.statistics_batches(train_x, order))
 
 
-def outputs(form, chosen, names, data, params, running, images, tick=lambda done, total: None, seed=0):
+def outputs(form, chosen, names, data, params, running, images, tick=lambda done, total: None, seed=0,
+            way=None):
     """What the network answers in this form: (N, classes), averaged over samples where it draws them.
 
     chosen: the Recipe; names: the real weights behind binary ones, as it was trained; data: the `data.Dataset` it was
     trained on, from whose training pictures statistics of batch normalization are taken anew; params, running: of the
-    trained network; images: (N, C, H, W) uint8; tick is called before each sample, and after the last.
+    trained network; images: (N, C, H, W) uint8; tick is called before each sample, and after the last;
+    way: how the steps run (default: `loop.choose_way`).
     """
-    net = loop.choose_way(len(data.train_x)).accelerate(
-        recipe.build(chosen, data.shape, data.classes, form.vocabulary))
+    way = way or loop.choose_way(len(data.train_x))
+    net = way.accelerate(recipe.build(chosen, data.shape, data.classes, form.vocabulary))
     rng = np.random.default_rng([seed, 3])
     total, count = 0, SAMPLES if form.sample else 1
     for done in range(count):
@@ -78,7 +80,7 @@ def outputs(form, chosen, names, data, params, running, images, tick=lambda done
     return total / count
 
 
-def error_rate(form, chosen, names, data, params, running, tick=lambda done, total: None):
+def error_rate(form, chosen, names, data, params, running, tick=lambda done, total: None, way=None):
     """Percent of wrong answers on the test set in this form. Arguments as of `outputs`."""
-    answers = outputs(form, chosen, names, data, params, running, data.test_x, tick).argmax(axis=1)
+    answers = outputs(form, chosen, names, data, params, running, data.test_x, tick, way=way).argmax(axis=1)
     return 100 * float(np.mean(answers != data.test_y))

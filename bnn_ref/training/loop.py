@@ -122,25 +122,26 @@ def choose_way(examples):
 
 
 def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: None, first=0,
-          fitted=lambda step, x: step.fit(x)):
+          fitted=lambda step, x: step.fit(x), way=None):
     """Go on from `state` to the recipe's last epoch; a generator that yields the new state after each.
 
     Before each validation the statistics of batch normalization are taken anew, for the weights as they are then.
     A moving average would remember weights that are gone: one binary weight that flips moves the mean of its unit
     at once.
     data: a `data.Dataset`; tick is called after each minibatch; first: epochs of the rounds before this one;
-    fitted: as in `network.fit`.
+    fitted: as in `network.fit`; way: how the steps run (default: `choose_way`).
     A minibatch is always full: what remains of a shuffled epoch is left out, other pictures in each epoch. A training
     set smaller than a batch is one batch.
     From 10,000 pictures on the steps are those of `training.fast`, which write the same bytes in about half the time
-    (`bnn-ref bench train`); below, it is the equations as they are read that run, to be stepped through.
+    (`bnn-ref bench train`); below, and wherever `way` is READABLE, it is the equations as they are read that run, to
+    be stepped through.
     Raises TrainingError where the loss is not finite, naming epoch and step.
     """
     if state.epoch == first and any(step.fit for step in net):
         running = network.fit(net, state.running, scale_pixels(data.train_x[:FIT_IMAGES]), fitted)
         state = replace(state, running=running, best_running=running)
     shapes = binary_shapes(net) if recipe.glorot_rates else {}
-    way = choose_way(len(data.train_x))
+    way = way or choose_way(len(data.train_x))
     net = way.accelerate(net)
     size = min(recipe.batch, len(data.train_x))
     total = len(data.train_x) // size

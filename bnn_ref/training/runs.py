@@ -8,7 +8,10 @@
 Every file is replaced in one piece or not at all. Nothing in them is ever unpickled.
 """
 
+import itertools
 import json
+import os
+import re
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from .loop import State
 
 FORMAT = 2
 SETTINGS = {"paper": str, "data": str, "preset": str, "net": str, "variant": str, "epochs": int, "seed": int}
+CHANGES = {"lr": (float, type(None)), "batch": (int, type(None))}      # None: the recipe's own, as in older runs
 RECORD = {"settings": dict, "recipe": dict, "shape": list, "classes": int, "examples": int, "fingerprint": str}
 ARRAY_FIELDS = ("params", "running", "best_params", "best_running")
 
@@ -26,12 +30,16 @@ class RunError(ValueError):
     """A run folder that cannot be used as asked; the message is one line that says what to do."""
 
 
+class InUseError(RunError):
+    """A place for a new run that something else has taken."""
+
+
 def _has(record, types):
     return isinstance(record, dict) and all(isinstance(record.get(key), of) for key, of in types.items())
 
 
 def read(folder):
-    """The record in run.json, checked to be one. Raises RunError."""
+    """The record in run.json, checked to be one; its settings have all of SETTINGS and CHANGES. Raises RunError."""
     path = folder / "run.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -39,40 +47,97 @@ def read(folder):
         raise RunError(f"{folder} is not a run folder: cannot read run.json ({error.strerror})") from None
     except ValueError:
         record = None
-    whole = _has(record, RECORD) and _has(record["settings"], SETTINGS) and record.get("format") == FORMAT
-    if not whole or [type(size) for size in record["shape"]] != [int, int, int]:
+    whole = _has(record, RECORD) and record.get("format") == FORMAT
+    if whole:
+        record["settings"] = {**dict.fromkeys(CHANGES), **record["settings"]}
+        whole = _has(record["settings"], SETTINGS | CHANGES) and [type(size) for size in record["shape"]] == [int] * 3
+    if not whole:
         raise RunError(f"{path} is damaged or not by this version (format {FORMAT}); train again with another --out")
     return record
 
 
-def _write_json(folder, run):
-    with atomic_write(folder / "run.json") as file:
+def _write_json(path, run):
+    with atomic_write(path) as file:
         file.write((json.dumps(run, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+# --- a folder to begin in ------------------------------------------------------------------------------------------
 
 
 def begin(folder, run):
     """Make the folder and record in run.json what the run is; `run` needs "settings". Returns the record.
 
-    Raises RunError for a folder that is in use, OSError for one that cannot be made.
-    A folder with anything in it is left alone, except remains of a start that was killed before run.json was whole.
+    A folder with anything in it is left alone, except remains of a start that was killed before run.json was whole. Of
+    two programs that begin in one folder at the same moment, one gets it.
+    Raises InUseError for a folder that is in use, OSError for one that cannot be made.
     """
-    if folder.exists():
-        if not folder.is_dir():
-            raise RunError(f"{folder} is a file; choose another --out")
-        remains = [path for path in folder.iterdir() if path.name.startswith("run.json.")]
-        if len(remains) < len(list(folder.iterdir())):
-            raise RunError(f"{folder} is there already; choose another --out, or go on with --resume if it is a run")
-        for path in remains:
-            path.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
+    in_use = InUseError(f"{folder} is there already; choose another --out, or go on with --resume if it is a run")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InUseError(f"{folder} is a file; choose another --out") from None
+    there = list(folder.iterdir())
+    remains = [path for path in there if re.fullmatch(r"run\.json\..+\.part", path.name)]
+    if len(remains) < len(there):
+        raise in_use
     record = {"format": FORMAT, **run}
-    _write_json(folder, record)
+    whole = folder / f"run.json.{os.urandom(8).hex()}.part"
+    try:
+        _write_json(whole, record)
+        _name_first(whole, folder / "run.json")
+    except (FileExistsError, FileNotFoundError):       # the other was first; it removes our part as remains
+        raise in_use from None
+    finally:
+        whole.unlink(missing_ok=True)
+    for path in remains:
+        path.unlink(missing_ok=True)
     return record
+
+
+def _name_first(file, name):
+    """Give a file a second name, which nothing has yet. Raises FileExistsError."""
+    try:
+        os.link(file, name)
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError:                                    # a file system without hard links, such as that of a USB stick
+        os.replace(file, name)
 
 
 def exists(folder):
     """Whether there is a run in `folder`."""
     return (folder / "run.json").exists()
+
+
+def _series(folder):
+    """{number: folder} of the runs in `folder` (1), `folder`-2, `folder`-3, ..., the highest number first."""
+    if not folder.parent.is_dir():
+        return {}
+    found = {}
+    for path in folder.parent.iterdir():
+        match = re.fullmatch(rf"{re.escape(folder.name)}(?:-([2-9]|[1-9]\d+))?", path.name)
+        if match and exists(path):
+            found[int(match[1] or 1)] = path
+    return dict(sorted(found.items(), reverse=True))
+
+
+def begin_another(folder, run):
+    """As `begin`, in `folder` or, where there are such runs or anything else, in `folder`-2, `folder`-3, and so on.
+
+    The number is above those of all runs there are, so that the highest is the newest. Returns (folder, record).
+    """
+    for number in itertools.count(max(_series(folder), default=0) + 1):
+        place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            return place, begin(place, run)
+        except InUseError:                             # also by another program, a moment ago
+            continue
+
+
+def newest(folder):
+    """Of the runs in `folder`, `folder`-2, ...: the newest that is not finished, else the newest, else `folder`."""
+    found = list(_series(folder).values())
+    return next((place for place in found if "test_error" not in read(place)), [*found, folder][0])
 
 
 # --- arrays --------------------------------------------------------------------------------------------------------
@@ -113,7 +178,7 @@ def save_checkpoint(folder, state):
 def note(folder, run, more):
     """Complete run.json by what is known before the run is finished. Returns the record."""
     record = {**run, **more}
-    _write_json(folder, record)
+    _write_json(folder / "run.json", record)
     return record
 
 
@@ -160,7 +225,7 @@ def finish(folder, run, state, result):
     in between leaves a run that --resume finishes."""
     _save_arrays(folder / "params.npz", state.best_params | state.best_running)
     record = {**run, **result, "history": state.history}
-    _write_json(folder, record)
+    _write_json(folder / "run.json", record)
     tidy(folder)
     return record
 

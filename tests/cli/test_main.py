@@ -63,7 +63,7 @@ def test_a_run_folder_holds_what_is_promised(finished, capsys):
     assert sorted(contents(finished)) == ["curves.png", "params.npz", "run.json"]
     record = json.loads((finished / "run.json").read_text())
     assert record["settings"] == {"paper": "float", "data": "digits", "preset": "quick", "net": "mlp",
-                                  "variant": "real", "epochs": 3, "seed": 0}
+                                  "variant": "real", "epochs": 3, "lr": None, "batch": None, "seed": 0}
     assert [epoch["epoch"] for epoch in record["history"]] == [1, 2, 3]
     assert record["history"][record["best_epoch"] - 1]["valid_error"] == min(
         epoch["valid_error"] for epoch in record["history"])
@@ -138,25 +138,27 @@ def test_evaluate_on_other_data(finished, capsys):
 # --- killed, and going on ------------------------------------------------------------------------------------------
 
 # Writing is four moments: the file begun, its bytes written, put in place, and the next thing. Count the calls of
-# os.replace and kill right before or right after one of them.
+# os.replace and os.link and kill right before or right after one of them.
 KILL = """
 import os
-count, replace = 0, os.replace
-def counting(*args):
-    global count
-    count += 1
-    if count == {nth} and {before}: os.kill(os.getpid(), 9)
-    replace(*args)
-    if count == {nth}: os.kill(os.getpid(), 9)
-os.replace = counting
+count = 0
+def counting(put):
+    def kill(*args):
+        global count
+        count += 1
+        if count == {nth} and {before}: os.kill(os.getpid(), 9)
+        put(*args)
+        if count == {nth}: os.kill(os.getpid(), 9)
+    return kill
+os.replace, os.link = counting(os.replace), counting(os.link)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("nth", range(1, 8))
+@pytest.mark.parametrize("nth", range(1, 9))
 def test_killed_at_any_write_and_resumed_gives_the_same_bytes(nth, before, finished, tmp_path, capsys):
-    # 1 run.json, 2-4 checkpoints, 5 curves.png, 6 params.npz, 7 run.json
+    # 1 run.json under another name, 2 under its own, 3-5 checkpoints, 6 curves.png, 7 params.npz, 8 run.json
     folder = tmp_path / "run"
     killed = program(*FAST, "--out", folder, code=KILL.format(nth=nth, before=before))
     killed.communicate(timeout=120)
@@ -256,7 +258,7 @@ def test_resume_of_a_finished_run_changes_nothing(finished, capsys):
     (["float", "--data", "mnist", "--preset", "paper"], "data")])
 def test_resume_with_other_settings(option, name, finished, capsys):
     error = refused(capsys, "train", *option, "--out", finished, "--resume")
-    assert f"--resume: the run has {name} " in error
+    assert f"--resume: the run in {finished} has {name} " in error
 
 
 def test_resume_with_changed_data(capsys):
@@ -313,6 +315,11 @@ def test_a_folder_in_use_is_left_alone(finished, capsys):
     Path("mine/thesis.txt").write_text("years of work")
     assert "choose another --out" in refused(capsys, *FAST, "--out", "mine")
     assert "choose another --out" in refused(capsys, *FAST, "--out", finished)
+    Path("half").mkdir()
+    Path("half/run.json.0123.part").write_text("{")
+    Path("half/thesis.txt").write_text("years of work")
+    assert "choose another --out" in refused(capsys, *FAST, "--out", "half")
+    assert "choose another --out" in refused(capsys, *FAST, "--out", "half", "--resume")
     Path("file").write_text("")
     assert "file is a file" in refused(capsys, *FAST, "--out", "file")
     assert "error: file" in refused(capsys, *FAST, "--out", "file/run")
@@ -404,6 +411,18 @@ def test_output_that_nobody_reads():
                             capture_output=True)
     assert reader.stdout.startswith("float: ")
     assert reader.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows reports a closed pipe otherwise")
+@pytest.mark.parametrize("args", [["papers"], ["compare", "run"]])        # more than a buffer holds, and a few lines
+def test_a_reader_who_left_is_exit_code_1(args, finished, tmp_path):
+    copy(finished, tmp_path / "run")
+    reader, writer = os.pipe()
+    os.close(reader)
+    left = subprocess.run([sys.executable, "-m", "bnn_ref", *args], cwd=tmp_path, stdout=writer, text=True,
+                          stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    os.close(writer)
+    assert (left.returncode, left.stderr) == (1, "")
 
 
 # --- gradcheck, papers, help, import -------------------------------------------------------------------------------

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from bnn_ref import data
-from bnn_ref.cli import rate_table
+from bnn_ref.cli import main, rate_table
 from bnn_ref.ops import optim
 from bnn_ref.training import loop
+from tests.cli.command import refused
 
 DIGITS = data.load("digits")
 
@@ -63,14 +64,18 @@ def test_scaling_is_what_makes_sgd_learn_in_an_epoch():
                                             (["--epochs", "0"], "expected a whole number from 1 up"),
                                             (["--what"], "unrecognized arguments")])
 def test_mistakes_end_in_one_line(args, says, capsys):
-    assert rate_table.main(args) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("rate_table: error: ") and error.count("\n") == 1
-    assert says in error
+    assert says in refused(capsys, "rates", *args)
+
+
+def test_pictures_too_small_for_the_small_network(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    x, y = np.zeros((40, 1, 3, 3), np.uint8), np.arange(40) % 2
+    data.save("tiny.npz", x, y, x, y)
+    assert "3 × 3 are too small" in refused(capsys, "rates", "--data", "tiny.npz")
 
 
 def test_the_program(monkeypatch, capsys):
     monkeypatch.setattr(rate_table, "cell", lambda dataset, rule, scaled, epochs, seed, show: (
         float(np.float64(epochs)), seed))
-    assert rate_table.main(["--data", "digits", "--epochs", "4", "--seed", "9"]) == 0
+    assert main.main(["rates", "--data", "digits", "--epochs", "4", "--seed", "9"]) == 0
     assert "| SGD | 4.00 % (rate 9) | 4.00 % (rate 9) | - | 11.45 % |" in capsys.readouterr().out

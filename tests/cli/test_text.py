@@ -39,7 +39,7 @@ def test_a_cross_validation_is_recorded(capsys):
     assert record["epochs"] == [{"epoch": epoch + 1, "test_error": expected.p[:, epoch].mean(),
                                  "deterministic": expected.d[:, epoch].mean()} for epoch in range(3)]
     assert record["settings"] == {"paper": "ebp", "data": "reuters_i6", "preset": "paper", "net": "mlp",
-                                  "variant": "binary", "epochs": 3, "seed": 3}
+                                  "variant": "binary", "epochs": 3, "lr": None, "batch": None, "seed": 3}
     assert record["seconds"] > 0 and record["cpu_seconds"] > 0
     assert printed.endswith(f"test error with deterministic {expected.final[1]:.2f} %\n"
                             f"test error {expected.final[0]:.2f} %\n")
@@ -50,6 +50,27 @@ def test_a_cross_validation_is_recorded(capsys):
 def test_epochs_and_the_default_folder(capsys):
     assert main.main(["train", "ebp", "--data", "reuters_i6", "--epochs", "1"]) == 0
     assert len(runs.read(Path("runs/ebp-binary-mlp-reuters_i6-paper-seed0"))["epochs"]) == 1
+
+
+def test_a_second_run_takes_the_next_name_and_resume_the_unfinished_one(monkeypatch, capsys):
+    args, first = ["train", "ebp", "--data", "reuters_i6"], "runs/ebp-binary-mlp-reuters_i6-paper-seed0"
+    assert main.main(args) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(text_tasks, "cross_validate", lambda *args, **options: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert main.main(args) == 130
+    assert f"{first} is there already: this run goes to {first}-2\n" in capsys.readouterr().out
+    assert main.main([*args, "--resume"]) == 0
+    assert f" -> {first}-2\n" in capsys.readouterr().out
+    one, two = runs.read(Path(first)), runs.read(Path(f"{first}-2"))
+    assert (one["test_error"], one["forms"]) == (two["test_error"], two["forms"])
+    assert main.main([*args, "--resume"]) == 0
+    assert capsys.readouterr().out.startswith(f"{first}-2 is finished already\n")
+
+
+@pytest.mark.parametrize("given", [["--lr", "0.1"], ["--batch", "5"], ["--readable"]])
+def test_what_may_not_be_changed_for_text(given, capsys):
+    error = refused(capsys, "train", "ebp", "--data", "reuters_i6", *given)
+    assert f"{given[0]}: not for text tasks, which are trained as in the paper's Table 1" in error
 
 
 def test_resumed_it_is_finished_or_begins_anew(monkeypatch, capsys):

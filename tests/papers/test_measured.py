@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bnn_ref import data
-from bnn_ref.cli import measure
+from bnn_ref.cli import main, measure
 from bnn_ref.nets import recipe
 from bnn_ref.papers import PAPERS, bitwise, float_baseline, measured, published
 from bnn_ref.training import runs, text_tasks
@@ -289,8 +289,23 @@ def test_the_command_repeats_the_run():
     assert row["command"] == "bnn-ref train bnn --data mnist --preset paper --net mlp --variant shift"
 
 
+def test_the_command_repeats_a_run_of_another_rate_or_batch():
+    asked = {"paper": "float", "variant": "real", "data": "digits", "epochs": 40}
+    for name, settings, options in (("a", {"lr": 0.0001}, " --lr 0.0001"), ("b", {"batch": 7}, " --batch 7"),
+                                    ("c", {"lr": 1e-05, "batch": 7, "epochs": 3}, " --lr 1e-05 --batch 7 --epochs 3"),
+                                    ("d", {"lr": None, "batch": None}, "")):
+        (row,) = measure.rows_of([run_folder(name, settings={**asked, **settings})])
+        assert row["command"] == f"bnn-ref train float --data digits --preset quick --net mlp{options}"
+
+
+def test_a_run_that_records_the_recipe_s_rate_is_as_one_from_before():
+    (row,) = measure.rows_of([run_folder("old"), run_folder("new", seed=1, settings={"lr": None, "batch": None})])
+    assert row["seeds"] == [0, 1]
+
+
 @pytest.mark.parametrize("other", [
-    {"settings": {"epochs": 25}}, {"settings": {"variant": "deterministic"}}, {"settings": {"net": "convnet"}},
+    {"settings": {"epochs": 25}}, {"settings": {"lr": 0.1}}, {"settings": {"batch": 50}},
+    {"settings": {"variant": "deterministic"}}, {"settings": {"net": "convnet"}},
     {"recipe": {"net": "512FC"}}, {"fingerprint": "g"}, {"versions": {"numpy": "2.5.0"}}, {"drop": ["versions"]},
     {"forms": {"binary": 1.0}}, {"drop": ["test_error"]}])
 def test_runs_that_differ_in_more_than_the_seed(other):
@@ -396,7 +411,7 @@ def test_the_row_of_twenty_steps(monkeypatch):
         "kind": "steps", "paper": "bnn", "variant": "shift", "form": "", "data": "cifar10", "note": "JPEG",
         "preset": "paper", "net": "convnet", "epochs": 500, "step_seconds": 2.25, "epoch_minutes": 33.75,
         "peak_mib": 2930,                                                                # 3,000,000 / 1024
-        "command": "python -m bnn_ref.measure --steps bnn --data cifar10 --preset paper --net convnet "
+        "command": "bnn-ref measure --steps bnn --data cifar10 --preset paper --net convnet "
                    "--variant shift"}
     measure.add([row | {"date": "", "machine": "m", "versions": "v"}])
     assert "| 11.40 % |" not in measured.table()                             # that is the other variant's
@@ -416,7 +431,7 @@ def test_the_tool_adds_runs_and_prints_the_table(tmp_path, capsys):
     readme = tmp_path / "README.md"
     readme.write_text("<!-- measured -->\n<!-- /measured -->\n")
     for _ in range(2):                                                      # the second replaces the row
-        assert measure.main([*folders, "--note", "JPEG", "--readme", str(readme)]) == 0
+        assert main.main(["measure", *folders, "--note", "JPEG", "--readme", str(readme)]) == 0
         assert capsys.readouterr().out == measured.table() + "\n"
     (row,) = measured.rows()
     assert (row["seeds"], row["test_errors"], row["note"]) == ([0, 1], [1.5, 1.7], "JPEG")
@@ -427,7 +442,7 @@ def test_the_tool_writes_the_readme_alone(tmp_path, capsys):
     measure.add([error_row()])
     readme = tmp_path / "README.md"
     readme.write_text("<!-- measured -->\n<!-- /measured -->\n")
-    assert measure.main(["--readme", str(readme)]) == 0
+    assert main.main(["measure", "--readme", str(readme)]) == 0
     assert measured.table() in readme.read_text()
     assert measured.rows() == [error_row()]
 
@@ -436,7 +451,7 @@ def test_the_tool_writes_the_readme_alone(tmp_path, capsys):
 def test_the_tool_times_steps(monkeypatch, capsys):
     monkeypatch.setitem(measure.TRAINING, "mnist", ((1, 8, 8), 2_500))
     monkeypatch.setitem(float_baseline.RECIPES, ("mnist", "mlp", "quick"), recipe.Recipe("8FC", 20, 100, (1e-3, 1e-4)))
-    assert measure.main(["--steps", "float", "--data", "mnist", "--preset", "quick", "--note", "noise"]) == 0
+    assert main.main(["measure", "--steps", "float", "--data", "mnist", "--preset", "quick", "--note", "noise"]) == 0
     (row,) = measured.rows()
     assert (row["kind"], row["data"], row["net"], row["note"], row["epochs"]) == ("steps", "mnist", "mlp", "noise", 20)
     assert 0 < row["step_seconds"] < 5
@@ -445,10 +460,16 @@ def test_the_tool_times_steps(monkeypatch, capsys):
     assert "not trained: 20 steps" in capsys.readouterr().out
 
 
+def test_steps_where_memory_cannot_be_counted(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert main.main(["measure", "--steps", "float"]) == 2
+    assert "expected Python's module resource" in capsys.readouterr().err
+
+
 def test_the_tool_times_the_paper_s_cifar10_network_by_default(monkeypatch):
     asked = []
     monkeypatch.setattr(measure, "steps_row", lambda *args: asked.append(args) or steps_row())
-    assert measure.main(["--steps", "bnn"]) == 0
+    assert main.main(["measure", "--steps", "bnn"]) == 0
     settings, net, chosen, note = asked[0]
     assert [settings[name] for name in ("data", "preset", "variant")] == ["cifar10", "paper", "deterministic"]
     assert note == ""
@@ -474,10 +495,10 @@ def test_the_tool_times_the_paper_s_cifar10_network_by_default(monkeypatch):
 def test_the_tool_says_mistakes_in_one_line(args, says, capsys):
     run_folder("run")
     Path("README.md").write_text("no markers")
-    assert measure.main(args) == 2
+    assert main.main(["measure", *args]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert re.fullmatch(r"measure: error: [^\n]+\n", printed.err)
+    assert re.fullmatch(r"bnn-ref: error: [^\n]+\n", printed.err)
     assert says in printed.err
     assert measured.rows() == []
 
