@@ -180,7 +180,7 @@ def show_exponents(options):
     from . import plots
 
     record, net, params, running = choices.finished_run(options.folder)
-    pictures = data.load(record["settings"]["data"], options.data_dir).train_x[:EXPONENT_PICTURES]
+    pictures = choices.own_data(options.folder, record, options.data_dir).train_x[:EXPONENT_PICTURES]
     x, found = loop.scale_pixels(pictures), {}
     for step in net:
         if any(len(param.shape) > 1 for param in step.params):
