@@ -1,6 +1,7 @@
-"""What `costs`, `filters` and `features` print and draw, and what they say to mistakes."""
+"""What `costs`, `filters`, `features` and `exponents` print and draw, and what they say to mistakes."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from bnn_ref.nets import costs, filters, network, recipe, steps
 from bnn_ref.papers import PAPERS
 from bnn_ref.training import loop, runs
 from tests.cli.command import refused
+from tests.cli.made import grey, made_run, save_greys
 
 
 @pytest.fixture(autouse=True)
@@ -282,10 +284,59 @@ def test_exponents_of_what_goes_into_each_layer(mlp, capsys, tmp_path):
     assert "nowhere is not a run folder" in refused(capsys, "exponents", "nowhere", "--out", "x.png")
 
 
+def exponents_table(printed):
+    return [re.split(r"  +", line) for line in printed.splitlines() if re.match(r"fc\d ", line)]
+
+
+def units_that_are(params, *groups):
+    """Make the units of a layer constant: groups of (how many of 256, what they answer behind the rectifier)."""
+    for number, of in enumerate(groups, 1):
+        params[f"bn{number}.gamma"][:] = 0
+        params[f"bn{number}.beta"][:] = np.concatenate([np.full(count, value) for count, value in of])
+
+
+def test_exponents_are_of_the_first_training_pictures_and_of_every_layer(capsys, monkeypatch):
+    """Pixels of 127 and 128 are ∓1/256; what is tested, validated or comes later is white, 255/256."""
+    levels = np.array([127, 128] * 125 + [255] * 50)
+    y = np.arange(len(levels)) % 2
+    data.save("own.npz", grey(*levels), y, grey(255, 255), np.arange(2), grey(255, 255), np.arange(2))
+    made_run(Path("run"), "binaryconnect", "deterministic", Path("own.npz").absolute(), lambda params, running:
+             units_that_are(params, [(64, -3), (192, 2)], [(16, 0.5), (8, 0), (112, 1.5), (120, 5)]))
+    drawn, draw = [], plots.exponents
+    monkeypatch.setattr(plots, "exponents", lambda found: drawn.append(found) or draw(found))
+    printed = said(capsys, "exponents", "run", "--out", "a.png")
+    assert printed.startswith("Exponents ⌊log2|x|⌋ of what goes into each layer, 250 training pictures at test time:\n")
+    assert exponents_table(printed) == [["fc1", "2^-8", "2^-8", "2^-8", "0.0%"], ["fc2", "2^1", "2^1", "2^1", "25.0%"],
+                                        ["fc3", "2^-1", "2^2", "2^2", "3.1%"]]
+    assert [(list(found[0]), list(found[1]), found[2]) for found in drawn[0].values()] == [
+        ([-8], [1000], 0), ([1], [250 * 192], 250 * 64),
+        ([-1, 0, 1, 2], [250 * 16, 250 * 112, 0, 250 * 120], 250 * 8)]
+
+
+def test_exponents_of_a_layer_that_gets_nothing(capsys):
+    save_greys("own.npz", 0, 255, [0, 1])
+    made_run(Path("run"), "binaryconnect", "deterministic", Path("own.npz").absolute(),
+             lambda params, running: units_that_are(params, [(256, -1)]))
+    table = exponents_table(said(capsys, "exponents", "run", "--out", "a.png"))
+    assert table[1] == ["fc2", "-", "-", "-", "100.0%"]
+    assert is_picture(Path("a.png"))
+
+
+def test_exponents_of_data_that_changed(capsys):
+    folder = made_run(Path("run"), "bnn", "deterministic", save_greys(Path("own.npz").absolute(), 0, 255, [0, 1]))
+    said(capsys, "exponents", folder, "--out", "a.png")
+    save_greys("own.npz", 0, 254, [0, 1])
+    error = refused(capsys, "exponents", folder, "--out", "b.png")
+    assert error.startswith("bnn-ref: error: run: the data changed since this network was trained: expected ")
+    assert error.endswith("own.npz as it was then; bring that back\n")
+
+
 def test_the_picture_of_exponents():
     figure = plots.exponents({"fc1": (np.array([-2, -1]), np.array([3, 1]), 4),
-                              "fc2": (np.array([5]), np.array([2]), 0)})
-    one, two = figure.axes
+                              "fc2": (np.array([5]), np.array([2]), 0),
+                              "fc3": (np.arange(0), np.arange(0), 6)})
+    one, two, three = figure.axes
+    assert not three.patches and three.get_title() == "fc3: 100% are 0"
     assert [bar.get_height() for bar in one.patches] == [0.75, 0.25]
     assert [bar.get_x() + bar.get_width() / 2 for bar in one.patches] == pytest.approx([-2, -1])
     assert one.get_title() == "fc1: 50% are 0" and two.get_title() == "fc2: 0% are 0"
