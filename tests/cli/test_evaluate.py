@@ -101,6 +101,22 @@ def test_a_run_on_bits_is_tested_on_its_own_data_or_on_those_that_are_named(caps
     assert "own.npz" in refused(capsys, "evaluate", "net.bnn")
 
 
+def test_data_are_looked_for_in_the_folder_that_is_named(capsys, monkeypatch):
+    monkeypatch.setenv("BNN_REF_DATA", "nowhere")
+    for name, levels in (("mnist", (0, 255)), ("svhn", (200, 255))):
+        Path(name).mkdir()
+        save_greys(Path(name, f"{name}.npz"), *levels, [0, 1, 1])
+    folder = made_run(Path("run"), "binaryconnect", "stochastic", "mnist", data_dir="mnist")
+    binary = ("evaluate", folder, "--form", "binary")
+    for command in (("evaluate", folder), binary, (*binary, "--rung", "loops"),
+                    ("pack", folder, "--form", "binary", "--out", "net.bnn"), ("evaluate", "net.bnn")):
+        assert "mnist.npz is not there" in refused(capsys, *command)
+        printed(capsys, *command, "--data-dir", "mnist")
+    for command in (("evaluate", folder), ("evaluate", "net.bnn")):
+        assert "svhn.npz is not in the folder" in refused(capsys, *command, "--data", "svhn", "--data-dir", "mnist")
+        printed(capsys, *command, "--data", "svhn", "--data-dir", "svhn")
+
+
 def test_data_of_fewer_classes_and_of_more(capsys):
     folder = made_run(Path("run"), "bnn", "deterministic", "digits")
     printed(capsys, "pack", folder, "--out", "net.bnn")
@@ -127,7 +143,10 @@ def test_a_packed_run_errs_where_the_run_errs(finished, capsys):
     assert in_floats == f"test error {json.loads((finished / 'run.json').read_text())['test_error']:.2f} %\n"
     shown = printed(capsys, "pack", finished, "--out", "net.bnn")
     size = Path("net.bnn").stat().st_size
-    assert f"net.bnn: {size:,} bytes" in shown
+    with np.load(finished / "params.npz") as arrays:
+        floats = sum(arrays[name].nbytes for name in arrays)
+    assert shown == (f"{packed.describe(packed.load_packed('net.bnn'))}\nnet.bnn: {size:,} bytes, "
+                     f"1/{floats / size:.1f} of the {floats:,} bytes of float32 parameters\n")
     assert printed(capsys, "evaluate", "net.bnn") == in_floats
     for rung in ("identity", "tiles", "blocks"):
         assert printed(capsys, "evaluate", finished, "--rung", rung) == in_floats

@@ -1,5 +1,6 @@
 """What `costs`, `filters`, `features` and `exponents` print and draw, and what they say to mistakes."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from bnn_ref import data
-from bnn_ref.cli import look, main, plots
+from bnn_ref.cli import choices, look, main, plots
 from bnn_ref.nets import costs, filters, network, recipe, steps
 from bnn_ref.papers import PAPERS
 from bnn_ref.training import loop, runs
@@ -101,11 +102,26 @@ def test_expectation_backpropagation_costs_more_and_its_step_is_not_counted(caps
             "here.") in printed
 
 
-def test_costs_of_a_run_and_its_picture(convnet, capsys, tmp_path):
+def test_costs_of_a_run_and_its_picture(convnet, capsys, tmp_path, monkeypatch):
+    drawn, draw = [], plots.energies
+    monkeypatch.setattr(plots, "energies", lambda rows, floats: drawn.append((rows, floats)) or draw(rows, floats))
     printed = said(capsys, "costs", convnet, "--picture", "costs.png")
     assert re.search(r"^conv1 +8 bit +binary +288 ", printed, re.M)
     assert printed.endswith("picture in costs.png\n")
     assert is_picture(tmp_path / "costs.png")
+    (rows, floats), = drawn
+    assert floats == costs.in_floats(rows) != rows and [row.weights for row in rows][:2] == ["binary", "binary"]
+
+
+def test_costs_of_a_run_are_those_of_its_own_recipe(capsys, tmp_path):
+    """Own pictures take the nets of one data set or another by how many there are, and `costs` needs none of them."""
+    greys = save_greys(tmp_path / "own.npz", 0, 255, [0, 1])
+    record = json.loads((made_run(Path("run"), "bnn", "deterministic", greys) / "run.json").read_text())
+    greys.unlink()
+    for examples in (40, 12_000):
+        Path("run/run.json").write_text(json.dumps({**record, "examples": examples}))
+        chosen, _ = choices.rounds_of(record["settings"], examples)[-1]
+        assert said(capsys, "costs", "run").startswith(f"bnn deterministic on {greys}: {chosen.net}-2FC\n")
 
 
 def test_costs_of_own_pictures(mlp, capsys):
@@ -155,6 +171,12 @@ def test_the_picture_of_energies():
         widths = [bar.get_width() for bar in panel.patches]
         assert widths == [1e6 * getattr(row, kind) for row in (*rows, *floats)]
         assert panel.get_xscale() == "log"
+        assert [bar.get_y() + bar.get_height() / 2 for bar in panel.patches[:4]] == pytest.approx([-0.2, 0.8, 1.8, 2.8])
+    legend = figure.legends[0]
+    for text, swatch, bar in zip(legend.texts, legend.get_patches(), panel.patches[::4]):
+        assert text.get_text() == ("this network" if bar is panel.patches[0] else "float32")
+        assert swatch.get_facecolor() == bar.get_facecolor()
+    assert [panel.get_title() for panel in figure.axes] == ["arithmetic", "reading weights"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["fc1", "fc2", "fc3", "fc4"]
 
 
@@ -166,7 +188,9 @@ def weights_of(folder, *names):
         return [arrays[name] for name in names]
 
 
-def test_filters_of_a_run(convnet, capsys, tmp_path):
+def test_filters_of_a_run(convnet, capsys, tmp_path, monkeypatch):
+    drawn, draw = [], plots.slice_counts
+    monkeypatch.setattr(plots, "slice_counts", lambda found: drawn.append(found) or draw(found))
     printed = said(capsys, "filters", convnet, "--picture", "filters.png")
     found = []
     for name, w in zip(("conv1.w", "conv2.w", "conv3.w"), weights_of(convnet, "conv1.w", "conv2.w", "conv3.w")):
@@ -181,6 +205,9 @@ def test_filters_of_a_run(convnet, capsys, tmp_path):
     assert f"on one input: {plain:.1f}%, with a slice and its negative merged {merged:.1f}%" in printed
     assert "42 %" in printed
     assert is_picture(tmp_path / "filters.png")
+    assert list(drawn[0]) == ["conv1.w", "conv2.w", "conv3.w"]
+    for unique, of in zip(drawn[0].values(), found):
+        np.testing.assert_array_equal(unique.codes, of.codes)
 
 
 def test_filters_refuses(mlp, capsys):
@@ -320,6 +347,15 @@ def test_exponents_of_a_layer_that_gets_nothing(capsys):
     table = exponents_table(said(capsys, "exponents", "run", "--out", "a.png"))
     assert table[1] == ["fc2", "-", "-", "-", "100.0%"]
     assert is_picture(Path("a.png"))
+
+
+def test_exponents_of_data_in_another_folder(capsys, monkeypatch):
+    monkeypatch.setenv("BNN_REF_DATA", "nowhere")
+    Path("folder").mkdir()
+    save_greys(Path("folder/mnist.npz"), 0, 255, [0, 1])
+    made_run(Path("run"), "float", "real", "mnist", data_dir="folder")
+    assert "mnist.npz is not there" in refused(capsys, "exponents", "run", "--out", "a.png")
+    said(capsys, "exponents", "run", "--out", "a.png", "--data-dir", "folder")
 
 
 def test_exponents_of_data_that_changed(capsys):
