@@ -78,8 +78,7 @@ def _data_of_run(options, record):
     """The data that the options name, else those that the run was trained on."""
     if options.data:
         return _other_data(options, record["shape"], record["classes"])
-    dataset = choices.own_data(options.source, record, options.data_dir, OTHER_DATA)
-    return _fitting(options, dataset, record["shape"], record["classes"])
+    return choices.own_data(options.source, record, options.data_dir, OTHER_DATA)
 
 
 def _other_data(options, shape, classes):

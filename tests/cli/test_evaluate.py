@@ -70,6 +70,17 @@ def test_a_form_takes_its_statistics_from_what_the_run_was_trained_on(own, capsy
     assert printed(capsys, "evaluate", "net.bnn") == "test error 0.00 %\n"
 
 
+def test_a_packed_file_has_one_form_and_tells_its_pictures(own, capsys):
+    printed(capsys, "pack", own, "--form", "binary", "--out", "net.bnn")
+    for form in ("binary", "magic"):
+        assert refused(capsys, "evaluate", "net.bnn", "--form", form) == (
+            f"bnn-ref: error: --form {form}: net.bnn is a packed file, whose form is settled\n")
+    network = packed.load_packed("net.bnn")
+    packed.save_packed("odd.bnn", packed.PackedNetwork(network.layers, network.output, '{"data": "digits"}'))
+    assert "odd.bnn is for pictures of shape (1, 2, 2) in 2 classes; the data have (1, 8, 8) in 10" in refused(
+        capsys, "evaluate", "odd.bnn")
+
+
 def test_data_that_changed_since_the_training_are_no_longer_the_own_ones(own, capsys):
     printed(capsys, "pack", own, "--form", "binary", "--out", "net.bnn")
     save_greys("own.npz", 0, 255, [0, 1, 1, 0, 1, 0, 1, 0])                 # one label and its picture
