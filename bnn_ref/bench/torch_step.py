@@ -1,4 +1,4 @@
-"""The training step of a BNN in PyTorch: what `bench train` measures `train.training_step` against.
+"""The training step of a BNN in PyTorch: what `bench train` measures `loop.training_step` against.
 
 Eager code as one writes it, from the same parameters: two autograd functions, PyTorch's own products, pooling, batch
 normalization and Adam. PyTorch is imported when a step is made, and nothing else here needs it.

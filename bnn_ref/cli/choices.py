@@ -72,8 +72,31 @@ def build_network(chosen, shape, classes, vocabulary):
 
 
 def forms(settings):
-    """{name: inference.Form}: what the paper's networks of this variant can be at test time besides."""
+    """{name: forms.Form}: what the paper's networks of this variant can be at test time besides."""
     return PAPERS[settings["paper"]].FORMS.get(settings["variant"], {})
+
+
+def form(settings, name):
+    """The forms.Form of this name. Raises UsageError where the paper's networks of this variant have none so called."""
+    offered = forms(settings)
+    if name not in offered:
+        names = " or ".join(offered) if offered else "none but its own"
+        raise UsageError(f"--form {name}: {settings['paper']} {settings['variant']} has {names}")
+    return offered[name]
+
+
+def own_data(source, record, data_dir, otherwise=""):
+    """The data set that a run was trained on.
+
+    source: the run, for messages; record: its settings and fingerprint, None where that is not known; otherwise: how
+    to go on without these data. Raises UsageError for data that changed since, data.DataError.
+    """
+    name = record["settings"]["data"]
+    dataset = data.load(name, data_dir)
+    if record["fingerprint"] not in (None, dataset.fingerprint):
+        raise UsageError(f"{source}: the data changed since this network was trained: expected {name} as it was then; "
+                         f"bring that back{otherwise}")
+    return dataset
 
 
 def finished_run(folder):

@@ -180,7 +180,7 @@ def show_exponents(options):
     from . import plots
 
     record, net, params, running = choices.finished_run(options.folder)
-    pictures = data.load(record["settings"]["data"], options.data_dir).train_x[:EXPONENT_PICTURES]
+    pictures = choices.own_data(options.folder, record, options.data_dir).train_x[:EXPONENT_PICTURES]
     x, found = loop.scale_pixels(pictures), {}
     for step in net:
         if any(len(param.shape) > 1 for param in step.params):
@@ -188,7 +188,9 @@ def show_exponents(options):
         x = network.predict((step,), params, running, x)
     rows = [("inputs of", "smallest", "largest", "most frequent", "zeros")]
     for name, (exponents, counts, zeros) in found.items():
-        limits = [f"2^{exponent}" for exponent in (exponents[0], exponents[-1], exponents[counts.argmax()])]
+        limits = ["-"] * 3                             # of a layer that gets nothing but zeros
+        if len(counts):
+            limits = [f"2^{exponent}" for exponent in (exponents[0], exponents[-1], exponents[counts.argmax()])]
         rows.append((name, *limits, f"{zeros / (zeros + counts.sum()):.1%}"))
     print(f"Exponents ⌊log2|x|⌋ of what goes into each layer, {len(pictures)} training pictures at test time:\n")
     print(table(rows, 1))

@@ -9,7 +9,7 @@ from ..files import DamagedError
 from ..nets import recipe
 from ..papers import PAPERS, measured
 from ..training import loop, runs
-from . import compare, evaluate, look, measure, rate_table, show, train
+from . import compare, evaluate, look, measure, pack, rate_table, show, train
 from .options import Parser, UsageError, rate, whole
 
 VARIANTS = tuple(dict.fromkeys(name for module in PAPERS.values() for name in module.VOCABULARIES))
@@ -56,7 +56,7 @@ def _parser():
     command.add_argument("--data-dir", metavar="DIR")
 
     command = commands.add_parser("pack", help="a finished run's network as bits, in a file", allow_abbrev=False)
-    command.set_defaults(run=evaluate.run_pack)
+    command.set_defaults(run=pack.run_pack)
     command.add_argument("folder", type=Path, metavar="RUN")
     command.add_argument("--out", type=Path, metavar="FILE", required=True, help="file to write, for example net.bnn")
     command.add_argument("--form", metavar="NAME", help="of the network at test time, where its own has none on "

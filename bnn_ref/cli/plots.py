@@ -15,7 +15,7 @@ BETWEEN = (0.65, 0.75, 0.9)           # red, green, blue between them: light blu
 def curves(history):
     """Training loss (left axis, logarithmic) and validation error in percent (right) by epoch; a Figure.
 
-    history: one dict an epoch with "epoch", "loss", "valid_error" (`train.State`).
+    history: one dict an epoch with "epoch", "loss", "valid_error" (`loop.State`).
     """
     epochs = [record["epoch"] for record in history]
     errors = [record["valid_error"] for record in history]
@@ -176,7 +176,7 @@ def exponents(found):
     figure = Figure(figsize=(2.8 * len(found), 2.8), layout="constrained")
     panels = figure.subplots(1, len(found), squeeze=False, sharex=True)[0]
     for panel, (name, (exponent, counts, zeros)) in zip(panels, found.items()):
-        panel.bar(exponent, counts / counts.sum(), width=0.9, color="tab:blue")
+        panel.bar(exponent, counts / max(counts.sum(), 1), width=0.9, color="tab:blue")
         panel.set(title=f"{name}: {zeros / (zeros + counts.sum()):.0%} are 0", xlabel="⌊log2|x|⌋")
     panels[0].set(ylabel="share of the others")
     return figure

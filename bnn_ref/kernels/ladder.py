@@ -1,6 +1,6 @@
 """The ladder: one operation, the product of rows of ±1 packed as bits, from its definition to the fastest kernels.
 
-Tests, timings, the README's table and the lesson all read LADDER. Every rung takes (a, b, k) and returns the same
+Tests, timings, the tables of speeds and the lesson all read LADDER. Every rung takes (a, b, k) and returns the same
 integers; a rung's module is imported when it is first asked for, so that CUDA concerns those alone who use it.
 """
 

@@ -251,7 +251,7 @@ def multiplications(net, recipe, params, running, x, labels, rng):
     minibatch (drawing, rounding, the optimizer) and what is done to pictures before the first layer is not in the
     paper's count; the error of the first layer, which nobody needs, is.
 
-    Arguments as of `train.training_step`. Raises ValueError for a step that is not known here: expectation
+    Arguments as of `loop.training_step`. Raises ValueError for a step that is not known here: expectation
     backpropagation is not, since it has a product for variances besides.
     """
     charges = []

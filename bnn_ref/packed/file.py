@@ -86,7 +86,8 @@ def save_packed(path, packed):
     """
     text = packed.text.encode()
     if len(text) > MAX_TEXT or not packed.text.isprintable():
-        raise ValueError(f"text: expected one printable line of at most {MAX_TEXT} bytes, got {packed.text!r}")
+        raise ValueError(f"text: expected one printable line of at most {MAX_TEXT} bytes, got {len(text)} bytes: "
+                         f"{packed.text[:80]!r}")
     layers = *packed.layers, packed.output
     header = SHAPE.pack(*packed.shape, len(layers), len(packed.fronts), len(text))
     for layer in layers:

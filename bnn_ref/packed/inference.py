@@ -45,7 +45,7 @@ CHUNK_BYTES = 1 << 23                 # of the largest array on the way, for the
 
 
 def predict(packed, images, rung=None):
-    """Logits, equal in every bit to those of the float network on `train.scale_pixels(images)`; where there are real
+    """Logits, equal in every bit to those of the float network on `loop.scale_pixels(images)`; where there are real
     activations or preprocessing, equal up to rounding.
 
     images: (N, C, H, W) uint8; rung: the name of a rung of the ladder of products, None for the best. Products of real

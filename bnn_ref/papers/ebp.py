@@ -9,7 +9,7 @@
 | Δ | minus `dmu` | derivative of the log-likelihood with respect to μ [EBP-4.3] [EBP-4.4] |
 | K | cancels in z = μ/σ | inputs of a unit |
 
-One minibatch (`train.training_step`):
+One minibatch (`loop.training_step`):
 
 1. means and variances layer by layer, upwards: `network.forward`; z = μ/σ at the top
 2. Δ at the top from the label, then downwards, variances counted as constants: `network.backward`
@@ -20,7 +20,7 @@ Nothing is tuned but the width, the number of epochs and the spread of the first
 against all others. In the test the mean network answers (EBP-P); `FORMS` has the network of the most probable weights
 (EBP-D, which runs on bits) and the average over networks drawn from the posterior. A paper of 2015 (Cheng, Soudry, Mao,
 Lan, arXiv 1503.03562) brought the method to MNIST; its nets are not known here in detail. The text tasks of the first
-paper are in `text`.
+paper are in `training.text_tasks`.
 """
 
 from ..nets import steps

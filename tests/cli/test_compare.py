@@ -15,6 +15,7 @@ from bnn_ref.nets import network, recipe
 from bnn_ref.papers import float_baseline, measured
 from bnn_ref.training import runs
 from tests.cli.command import refused
+from tests.cli.made import made_run, save_greys
 
 RECORD = {"format": runs.FORMAT, "recipe": {}, "shape": [1, 8, 8], "classes": 10, "examples": 1257, "fingerprint": "f"}
 SETTINGS = {"paper": "bnn", "data": "digits", "preset": "quick", "net": "mlp", "variant": "deterministic", "epochs": 60,
@@ -105,6 +106,20 @@ def test_different_data_are_said(capsys):
     finished("c")
     assert main.main(["compare", "a", "c"]) == 0
     assert "different data" not in capsys.readouterr().out
+
+
+def test_data_that_changed_under_one_name_are_said(capsys):
+    made_run(Path("a"), "bnn", "deterministic", save_greys(Path("own.npz").absolute(), 0, 255, [0, 1]))
+    save_greys("own.npz", 0, 255, [1, 0])
+    made_run(Path("b"), "bnn", "deterministic", Path("own.npz").absolute())
+    save_greys("same.npz", 0, 255, [1, 0])
+    made_run(Path("c"), "bnn", "shift", "same.npz")
+    assert main.main(["compare", "a", "b"]) == 0
+    assert "different data" in capsys.readouterr().out
+    assert main.main(["compare", "b", "c"]) == 0                           # another name, the same pictures
+    assert "different data" not in capsys.readouterr().out
+    assert main.main(["compare", "b", "c", "a"]) == 0
+    assert "different data" in capsys.readouterr().out
 
 
 def test_no_epoch_no_picture(capsys):

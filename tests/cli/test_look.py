@@ -1,16 +1,19 @@
-"""What `costs`, `filters` and `features` print and draw, and what they say to mistakes."""
+"""What `costs`, `filters`, `features` and `exponents` print and draw, and what they say to mistakes."""
 
+import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bnn_ref import data
-from bnn_ref.cli import look, main, plots
+from bnn_ref.cli import choices, look, main, plots
 from bnn_ref.nets import costs, filters, network, recipe, steps
 from bnn_ref.papers import PAPERS
 from bnn_ref.training import loop, runs
 from tests.cli.command import refused
+from tests.cli.made import grey, made_run, save_greys
 
 
 @pytest.fixture(autouse=True)
@@ -99,11 +102,26 @@ def test_expectation_backpropagation_costs_more_and_its_step_is_not_counted(caps
             "here.") in printed
 
 
-def test_costs_of_a_run_and_its_picture(convnet, capsys, tmp_path):
+def test_costs_of_a_run_and_its_picture(convnet, capsys, tmp_path, monkeypatch):
+    drawn, draw = [], plots.energies
+    monkeypatch.setattr(plots, "energies", lambda rows, floats: drawn.append((rows, floats)) or draw(rows, floats))
     printed = said(capsys, "costs", convnet, "--picture", "costs.png")
     assert re.search(r"^conv1 +8 bit +binary +288 ", printed, re.M)
     assert printed.endswith("picture in costs.png\n")
     assert is_picture(tmp_path / "costs.png")
+    (rows, floats), = drawn
+    assert floats == costs.in_floats(rows) != rows and [row.weights for row in rows][:2] == ["binary", "binary"]
+
+
+def test_costs_of_a_run_are_those_of_its_own_recipe(capsys, tmp_path):
+    """Own pictures take the nets of one data set or another by how many there are, and `costs` needs none of them."""
+    greys = save_greys(tmp_path / "own.npz", 0, 255, [0, 1])
+    record = json.loads((made_run(Path("run"), "bnn", "deterministic", greys) / "run.json").read_text())
+    greys.unlink()
+    for examples in (40, 12_000):
+        Path("run/run.json").write_text(json.dumps({**record, "examples": examples}))
+        chosen, _ = choices.rounds_of(record["settings"], examples)[-1]
+        assert said(capsys, "costs", "run").startswith(f"bnn deterministic on {greys}: {chosen.net}-2FC\n")
 
 
 def test_costs_of_own_pictures(mlp, capsys):
@@ -153,6 +171,12 @@ def test_the_picture_of_energies():
         widths = [bar.get_width() for bar in panel.patches]
         assert widths == [1e6 * getattr(row, kind) for row in (*rows, *floats)]
         assert panel.get_xscale() == "log"
+        assert [bar.get_y() + bar.get_height() / 2 for bar in panel.patches[:4]] == pytest.approx([-0.2, 0.8, 1.8, 2.8])
+    legend = figure.legends[0]
+    for text, swatch, bar in zip(legend.texts, legend.get_patches(), panel.patches[::4]):
+        assert text.get_text() == ("this network" if bar is panel.patches[0] else "float32")
+        assert swatch.get_facecolor() == bar.get_facecolor()
+    assert [panel.get_title() for panel in figure.axes] == ["arithmetic", "reading weights"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["fc1", "fc2", "fc3", "fc4"]
 
 
@@ -164,7 +188,9 @@ def weights_of(folder, *names):
         return [arrays[name] for name in names]
 
 
-def test_filters_of_a_run(convnet, capsys, tmp_path):
+def test_filters_of_a_run(convnet, capsys, tmp_path, monkeypatch):
+    drawn, draw = [], plots.slice_counts
+    monkeypatch.setattr(plots, "slice_counts", lambda found: drawn.append(found) or draw(found))
     printed = said(capsys, "filters", convnet, "--picture", "filters.png")
     found = []
     for name, w in zip(("conv1.w", "conv2.w", "conv3.w"), weights_of(convnet, "conv1.w", "conv2.w", "conv3.w")):
@@ -179,6 +205,9 @@ def test_filters_of_a_run(convnet, capsys, tmp_path):
     assert f"on one input: {plain:.1f}%, with a slice and its negative merged {merged:.1f}%" in printed
     assert "42 %" in printed
     assert is_picture(tmp_path / "filters.png")
+    assert list(drawn[0]) == ["conv1.w", "conv2.w", "conv3.w"]
+    for unique, of in zip(drawn[0].values(), found):
+        np.testing.assert_array_equal(unique.codes, of.codes)
 
 
 def test_filters_refuses(mlp, capsys):
@@ -282,10 +311,68 @@ def test_exponents_of_what_goes_into_each_layer(mlp, capsys, tmp_path):
     assert "nowhere is not a run folder" in refused(capsys, "exponents", "nowhere", "--out", "x.png")
 
 
+def exponents_table(printed):
+    return [re.split(r"  +", line) for line in printed.splitlines() if re.match(r"fc\d ", line)]
+
+
+def units_that_are(params, *groups):
+    """Make the units of a layer constant: groups of (how many of 256, what they answer behind the rectifier)."""
+    for number, of in enumerate(groups, 1):
+        params[f"bn{number}.gamma"][:] = 0
+        params[f"bn{number}.beta"][:] = np.concatenate([np.full(count, value) for count, value in of])
+
+
+def test_exponents_are_of_the_first_training_pictures_and_of_every_layer(capsys, monkeypatch):
+    """Pixels of 127 and 128 are ∓1/256; what is tested, validated or comes later is white, 255/256."""
+    levels = np.array([127, 128] * 125 + [255] * 50)
+    y = np.arange(len(levels)) % 2
+    data.save("own.npz", grey(*levels), y, grey(255, 255), np.arange(2), grey(255, 255), np.arange(2))
+    made_run(Path("run"), "binaryconnect", "deterministic", Path("own.npz").absolute(), lambda params, running:
+             units_that_are(params, [(64, -3), (192, 2)], [(16, 0.5), (8, 0), (112, 1.5), (120, 5)]))
+    drawn, draw = [], plots.exponents
+    monkeypatch.setattr(plots, "exponents", lambda found: drawn.append(found) or draw(found))
+    printed = said(capsys, "exponents", "run", "--out", "a.png")
+    assert printed.startswith("Exponents ⌊log2|x|⌋ of what goes into each layer, 250 training pictures at test time:\n")
+    assert exponents_table(printed) == [["fc1", "2^-8", "2^-8", "2^-8", "0.0%"], ["fc2", "2^1", "2^1", "2^1", "25.0%"],
+                                        ["fc3", "2^-1", "2^2", "2^2", "3.1%"]]
+    assert [(list(found[0]), list(found[1]), found[2]) for found in drawn[0].values()] == [
+        ([-8], [1000], 0), ([1], [250 * 192], 250 * 64),
+        ([-1, 0, 1, 2], [250 * 16, 250 * 112, 0, 250 * 120], 250 * 8)]
+
+
+def test_exponents_of_a_layer_that_gets_nothing(capsys):
+    save_greys("own.npz", 0, 255, [0, 1])
+    made_run(Path("run"), "binaryconnect", "deterministic", Path("own.npz").absolute(),
+             lambda params, running: units_that_are(params, [(256, -1)]))
+    table = exponents_table(said(capsys, "exponents", "run", "--out", "a.png"))
+    assert table[1] == ["fc2", "-", "-", "-", "100.0%"]
+    assert is_picture(Path("a.png"))
+
+
+def test_exponents_of_data_in_another_folder(capsys, monkeypatch):
+    monkeypatch.setenv("BNN_REF_DATA", "nowhere")
+    Path("folder").mkdir()
+    save_greys(Path("folder/mnist.npz"), 0, 255, [0, 1])
+    made_run(Path("run"), "float", "real", "mnist", data_dir="folder")
+    assert "mnist.npz is not there" in refused(capsys, "exponents", "run", "--out", "a.png")
+    said(capsys, "exponents", "run", "--out", "a.png", "--data-dir", "folder")
+
+
+def test_exponents_of_data_that_changed(capsys):
+    folder = made_run(Path("run"), "bnn", "deterministic", save_greys(Path("own.npz").absolute(), 0, 255, [0, 1]))
+    said(capsys, "exponents", folder, "--out", "a.png")
+    save_greys("own.npz", 0, 254, [0, 1])
+    error = refused(capsys, "exponents", folder, "--out", "b.png")
+    assert error.startswith("bnn-ref: error: run: the data changed since this network was trained: expected ")
+    assert error.endswith("own.npz as it was then; bring that back\n")
+
+
 def test_the_picture_of_exponents():
     figure = plots.exponents({"fc1": (np.array([-2, -1]), np.array([3, 1]), 4),
-                              "fc2": (np.array([5]), np.array([2]), 0)})
-    one, two = figure.axes
+                              "fc2": (np.array([5]), np.array([2]), 0),
+                              "fc3": (np.arange(0), np.arange(0), 6)})
+    one, two, three = figure.axes
+    assert not three.patches and three.get_title() == "fc3: 100% are 0"
     assert [bar.get_height() for bar in one.patches] == [0.75, 0.25]
     assert [bar.get_x() + bar.get_width() / 2 for bar in one.patches] == pytest.approx([-2, -1])
     assert one.get_title() == "fc1: 50% are 0" and two.get_title() == "fc2: 0% are 0"

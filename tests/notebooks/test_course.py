@@ -1,6 +1,6 @@
 """The course without nbgrader: each set's solutions pass its tests, each wrong answer fails its own, the form is right.
 
-`test_course_grading.py` has the same answers graded by nbgrader itself.
+`test_grading.py` has the same answers graded by nbgrader itself.
 """
 
 import ast

@@ -99,9 +99,9 @@ def own(recipe, params, state):
 
 
 def training_step(net, recipe, params, running, state, x, labels, rates, rng):
-    """Equals `train.training_step` bit for bit, but Adam and shift-based AdaMax write their results **in place**.
+    """Equals `loop.training_step` bit for bit, but Adam and shift-based AdaMax write their results **in place**.
 
-    net: from `accelerate`; params, state: from `own`. Everything else as in `train.training_step`.
+    net: from `accelerate`; params, state: from `own`. Everything else as in `loop.training_step`.
     """
     y, caches, running = network.forward(net, params, running, x, rng)
     loss, cache = recipe.loss.forward(y, labels)
