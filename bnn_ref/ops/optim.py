@@ -96,8 +96,8 @@ def adam_step(params, grads, state, lr, beta1=0.9, beta2=0.999, eps=1e-8):
     """m ← β₁ m + (1-β₁) g, u ← β₂ u + (1-β₂) g², w ← w - η √(1-β₂ᵗ)/(1-β₁ᵗ) · m / (√u + ε) [ADAM-1].
 
     The factor √(1-β₂ᵗ)/(1-β₁ᵗ) undoes the start at zero; t counts from 1.
-    PyTorch adds ε behind that correction, η/(1-β₁ᵗ) · m / (√(u/(1-β₂ᵗ)) + ε): its ε is this one times √(1-β₂ᵗ), which
-    is 0.03 at first and 1 at last. So where gradients are not far above ε the steps differ, the first by up to 0.7 η.
+    PyTorch adds ε behind that correction, η/(1-β₁ᵗ) · m / (√(u/(1-β₂ᵗ)) + ε), where it counts √(1-β₂ᵗ) times as much:
+    0.03 times at first, once at last. So where gradients are not far above ε steps differ, the first by up to 0.7 η.
     Raises ValueError where grads do not fit params.
     """
     rates = rates_by_name(params, grads, lr)
