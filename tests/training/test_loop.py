@@ -151,6 +151,34 @@ def test_seeds_matter_and_epochs_are_shuffled_differently():
     np.testing.assert_array_equal(np.sort(epochs[0]), np.sort(epochs[1]))
 
 
+def test_no_epoch_of_a_later_round_replays_one_of_an_earlier():
+    """Neither its noise nor its order of pictures; an epoch is one step here."""
+    chosen, noise, pictures = recipe.Recipe("8FC", 3, 60, (0.01, 0.001)), [], []
+
+    def draw(rng, x):
+        noise.append(rng.random())
+        pictures.append(x[:, 0, 0, 0].tolist())
+        return noise[-1]
+
+    noisy = network.Step("noise", lambda x, u: (x, None), lambda dout, cache: dout, lambda x: x, draw=draw)
+    net = (noisy, *recipe.build(chosen, (1, 4, 3), 2, PAPERS["bnn"].VOCABULARIES["deterministic"]))
+    *_, state = loop.train(net, chosen, small_data(), loop.start(net, chosen, 0), 0)
+    for first in (3, 6):
+        *_, state = loop.train(net, chosen, small_data(), loop.go_on(net, chosen, 0, state), 0, first=first)
+    assert len(noise) == len(set(noise)) == 9
+    assert len(set(map(tuple, pictures))) == 9
+    assert len(set(map(tuple, map(sorted, pictures)))) == 1
+
+
+def test_what_is_drawn_at_first_is_not_what_an_epoch_draws(monkeypatch):
+    """Parameters have a stream of their own, and so do the epochs of every seed."""
+    seeds, draw = [], np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: seeds.append(tuple(seed)) or draw(seed))
+    for seed in (0, 1):
+        run(seed=seed)
+    assert len(seeds) == len(set(seeds)) == 2 * (1 + 4)
+
+
 def test_the_best_epoch_is_the_later_of_equals(monkeypatch):
     errors = iter([3.0, 1.0, 1.0, 2.0])
     monkeypatch.setattr(loop, "error_rate", lambda *args: next(errors))
