@@ -399,7 +399,7 @@ def test_fork_while_another_thread_holds_the_lock(threads):
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(60)
+        signal.alarm(60)                                           # a child that waits for ever is killed
         os._exit(0 if np.array_equal(xnor_matmul(a, a, 500), expected) else 1)
     forked.set()
     holder.join()
