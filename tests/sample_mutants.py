@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FEW = "bnn_ref.ops.relu.*"                        # mutants of one small file: a run of them makes all the others as well
+FEW = "bnn_ref.ops.relu.*"                        # of one small file: a run of them makes the others, too
 CAUGHT = ("killed", "timeout", "segfault")
 
 
