@@ -152,6 +152,15 @@ def test_rungs_at_the_extremes(rung):
         np.testing.assert_array_equal(rung(bits.pack(x), bits.pack(w), k), [[k, -k, k - 2]] * 3)
 
 
+def test_rows_longer_than_float32_can_count():
+    """2²⁴ + 1 is no float32: the definition takes float64 from 2²⁴ on, all others count in integers."""
+    k = 2**24 + 1
+    ones = np.full((1, bits.words(k)), 2**64 - 1, np.uint64)
+    ones[0, -1] = 1
+    for product in (ladder.rung("definition"), ladder.rung("identity"), xnor_matmul):
+        assert product(ones, ones, k).tolist() == [[k]]
+
+
 @pytest.mark.parametrize("rung", CPU, ids=lambda rung: rung.name)
 def test_rungs_read_any_layout_and_leave_operands_alone(rung):
     rng = np.random.default_rng(0)

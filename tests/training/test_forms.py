@@ -69,6 +69,15 @@ def test_a_form_is_the_same_parameters_through_other_steps():
     assert not np.allclose(out, own_form)
 
 
+def test_the_error_of_a_form_is_that_of_its_outputs_for_the_test_pictures():
+    chosen, net, state = trained("binaryconnect", "stochastic", epochs=2)
+    for form in binaryconnect.FORMS["stochastic"].values():
+        arguments = form, chosen, loop.binary_shapes(net), DIGITS, state.params, state.running
+        wrong = forms.outputs(*arguments, DIGITS.test_x).argmax(axis=1) != DIGITS.test_y
+        assert forms.error_rate(*arguments) == pytest.approx(100 * wrong.mean())
+        assert 0 < wrong.mean() < 0.5
+
+
 def test_many_pictures_are_answered_by_the_kernels_with_the_same_numbers(monkeypatch):
     chosen, net, state = trained("binaryconnect", "deterministic")
     monkeypatch.setattr(forms, "SAMPLES", 2)
@@ -99,6 +108,7 @@ def test_sampled_outputs_are_the_mean_over_draws(monkeypatch):
     out = forms.outputs(spy, chosen, names, DIGITS, state.params, state.running, DIGITS.test_x[:5],
                             lambda done, total: ticks.append((done, len(seen), total)))
     assert ticks == [(done, done, forms.SAMPLES) for done in range(forms.SAMPLES + 1)]
+    assert len({params[min(names)].tobytes() for params in seen}) == forms.SAMPLES           # each draws anew
     real = recipe.build(chosen, DIGITS.shape, 10, form.vocabulary)
     order = np.random.default_rng([0, 2]).permutation(len(DIGITS.train_x))
     alone = [network.predict(real, params, network.recompute_statistics(
