@@ -22,7 +22,7 @@ class Rung:
 
     name: str
     module: str                       # of this package, and its function of the rung's name
-    change: str                       # against the rung before, in a line
+    change: str                       # against the rung before, in a line; and why, where it is slower
     reads: str                        # words read per output, of `words` in a row
     xors: str                         # XORs per output
     popcounts: str                    # popcounts per output
@@ -50,9 +50,11 @@ class Rung:
 
 LADDER = (
     Rung("definition", "reference", "products of ±1, as floats", "2·words, as 128·words floats", "0", "0"),
-    Rung("identity", "reference", "64 entries are a word: XOR and popcount, in NumPy", "2·words", "words", "words"),
+    Rung("identity", "reference", "64 entries are a word, in NumPy; slower: each operation is a pass over memory",
+         "2·words", "words", "words"),
     Rung("loops", "loops", "compiled loops: nothing in between is stored", "2·words", "words", "words"),
-    Rung("tiles", "loops", "2 × 4 outputs at a time: a word read serves several", "3/4·words", "words", "words"),
+    Rung("tiles", "loops", "2 × 4 outputs at a time share words; slower: no registers left to unroll the loop",
+         "3/4·words", "words", "words"),
     Rung("lanes", "panels", "explicit vectors over panels of b, 4 × 4 of them in registers", "9/32·words", "words",
          "words"),
     Rung("carry_save", "panels", "words are added as bits; only carries are counted", "17/32·words", "words",

@@ -68,7 +68,7 @@ def boundary(w, sparsity):
     check_float("w", w)
     if not 0 <= sparsity < 1:
         raise ValueError(f"sparsity: expected a fraction 0 <= λ < 1, got {sparsity}")
-    zeros = int(sparsity * w.size)
+    zeros = int(round(sparsity * w.size, 6))       # 0.29 · 100 is 28.999999999999996 in floats
     if zeros == 0:
         return np.zeros((), w.dtype)     # not min |w|: weights that move later must find no zone to fall into
     return np.array(np.partition(np.abs(w), zeros, axis=None)[zeros])

@@ -96,6 +96,8 @@ def adam_step(params, grads, state, lr, beta1=0.9, beta2=0.999, eps=1e-8):
     """m ← β₁ m + (1-β₁) g, u ← β₂ u + (1-β₂) g², w ← w - η √(1-β₂ᵗ)/(1-β₁ᵗ) · m / (√u + ε) [ADAM-1].
 
     The factor √(1-β₂ᵗ)/(1-β₁ᵗ) undoes the start at zero; t counts from 1.
+    PyTorch adds ε behind that correction, η/(1-β₁ᵗ) · m / (√(u/(1-β₂ᵗ)) + ε), where it counts √(1-β₂ᵗ) times as much:
+    0.03 times at first, once at last. So where gradients are not far above ε steps differ, the first by up to 0.7 η.
     Raises ValueError where grads do not fit params.
     """
     rates = rates_by_name(params, grads, lr)
@@ -145,6 +147,8 @@ def adamax_step(params, grads, state, lr, beta1=0.9, beta2=0.999, eps=1e-8):
     """m ← β₁ m + (1-β₁) g, v ← max(β₂ v, |g|), w ← w - η/(1-β₁ᵗ) · m / (v + ε) [ADAMAX-1].
 
     Adam with the largest recent |g| in the place of √u; v needs no correction, since a maximum does not start low.
+    PyTorch adds ε to |g| inside the maximum, v ← max(β₂ v, |g| + ε), and divides by v: where gradients are not far
+    above ε the two differ, since its ε decays with v and this one does not.
     Raises ValueError where grads do not fit params.
     """
     return _adamax(params, grads, state, lr, beta1, beta2,
@@ -246,9 +250,11 @@ def exponential_decay(lr_start, lr_end, epoch, epochs):
 
 
 def halving_decay(lr_start, lr_end, epoch, epochs):
-    """η of an epoch, counted from 1: lr_start, halved at equal intervals, lr_end at last [DECAY-2].
+    """η of an epoch, counted from 1: lr_start, halved at equal intervals, down to lr_end or close to it [DECAY-2].
 
-    The decay of BNN's shift-based runs: η stays a power of two, so that a step is a shift.
+    The decay of BNN's shift-based runs: η stays a power of two, so that a step is a shift. The last rate is lr_start/2ⁿ
+    with n = round(log2(lr_start / lr_end)): lr_end itself where the ratio is a power of two, else up to √2 above or
+    below it.
     """
     stages = round(math.log2(lr_start / lr_end)) + 1
     return lr_start / 2 ** ((epoch - 1) * stages // epochs)

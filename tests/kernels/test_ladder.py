@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -149,6 +150,15 @@ def test_rungs_at_the_extremes(rung):
         w = np.stack([x[0], -x[0], x[0]])
         w[2, -1] = -1
         np.testing.assert_array_equal(rung(bits.pack(x), bits.pack(w), k), [[k, -k, k - 2]] * 3)
+
+
+def test_rows_longer_than_float32_can_count():
+    """2²⁴ + 1 is no float32: the definition takes float64 from 2²⁴ on, all others count in integers."""
+    k = 2**24 + 1
+    ones = np.full((1, bits.words(k)), 2**64 - 1, np.uint64)
+    ones[0, -1] = 1
+    for product in (ladder.rung("definition"), ladder.rung("identity"), xnor_matmul):
+        assert product(ones, ones, k).tolist() == [[k]]
 
 
 @pytest.mark.parametrize("rung", CPU, ids=lambda rung: rung.name)
@@ -377,6 +387,32 @@ def test_fork_after_a_parallel_call(threads):
         os._exit(0 if compiled._pool is None and np.array_equal(xnor_matmul(a, a, 500), expected) else 1)
     assert os.waitpid(child, 0)[1] == 0
     np.testing.assert_array_equal(xnor_matmul(a, a, 500), expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_fork_while_another_thread_holds_the_lock(threads):
+    """The thread does not exist in the child, so nobody there would ever release it: the child must not wait."""
+    a = bits.pack(signs(np.random.default_rng(0), 70, 500))
+    expected = xnor_matmul(a, a, 500)
+    held, forked = threading.Event(), threading.Event()
+
+    def hold():
+        with compiled._lock:
+            held.set()
+            forked.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(60)                                           # a child that waits for ever is killed
+        os._exit(0 if np.array_equal(xnor_matmul(a, a, 500), expected) else 1)
+    forked.set()
+    holder.join()
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def process(code, *arguments, **environment):

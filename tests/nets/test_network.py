@@ -267,3 +267,54 @@ def test_surrogates_are_taken_at_the_point_with_its_arrays_noise_and_settings():
 def test_statistics_of_no_batches_are_refused():
     with pytest.raises(ValueError, match=r"^batches: expected at least one minibatch, got none$"):
         network.recompute_statistics((steps.batchnorm_step("bn", 2),), {}, {}, [])
+
+
+# the steps of the papers
+
+
+@pytest.mark.parametrize("kind", ["binary", "ternary"])
+def test_the_shifts_of_quantized_inputs_are_the_authors(kind):
+    """In maps exponents from -4 to 3, and so powers of two from 2⁻⁴ to 2⁴; in dense layers any."""
+    x = np.array([2.0**-30, 2.0**-5, 0.06, 2.0**-4, 2.0**4, 17.0, 2.0**30, -(2.0**-30), -(2.0**30)])
+    step = getattr(steps, f"{kind}_few_mult_conv_step")("conv", 1, 1, 1, 0, 0.0)
+    maps, w = x.reshape(1, 1, 3, 3), np.ones((1, 1, 1, 1))
+    _, (quantized, *_) = step.forward(maps, w, 0 * w, 0 * maps, *step.settings)
+    assert quantized.ravel().tolist() == [2**-4, 2**-4, 2**-4, 2**-4, 16, 16, 16, -(2**-4), -16]
+    step = getattr(steps, f"{kind}_few_mult_dense_step")("fc", 9, 1)
+    _, (quantized, *_) = step.forward(x[None], np.ones((9, 1)), np.zeros((9, 1)), 0 * x[None], *step.settings)
+    assert quantized[0].tolist() == [2**-30, 2**-5, 2**-4, 2**-4, 2**4, 2**5, 2**30, -(2**-30), -(2**30)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("make", [
+    steps.binary_few_mult_dense_step, steps.ternary_few_mult_dense_step], ids=lambda make: make.__name__)
+def test_weights_and_inputs_have_draws_of_their_own(make, dtype):
+    """Uniform in [0, 1), each number a new one: neither the other's nor a function of it."""
+    step, rng = make("fc", 200, 200), np.random.default_rng(0)
+    for n in (200, 100, 300):                                      # as many inputs as weights, fewer, more
+        x, w = np.zeros((n, 200), dtype), np.zeros((200, 200), dtype)
+        u, r = step.draw(rng, x, w)
+        assert (u.shape, r.shape) == (w.shape, x.shape) and u.dtype == r.dtype == dtype
+        for draw in (u, r):
+            assert 0 <= draw.min() and draw.max() < 1
+            counts = np.histogram(draw, 10, (0, 1))[0] / draw.size
+            assert np.abs(counts - 0.1).max() < 6 * 0.3 / draw.size**0.5
+        both = min(u.size, r.size)
+        for one in (u.ravel()[:both], u.ravel()[:both][::-1], u.T.ravel()[:both]):
+            # of numbers without any relation 1/√both on average
+            assert np.abs(np.corrcoef(one, r.ravel()[:both])[0, 1]) < 6 / both**0.5
+
+
+def test_every_step_that_draws_draws_anew():
+    """From one generator, twice in a row, and for two steps: four times other numbers."""
+    x = np.zeros((50, 40))
+    for make in (steps.stochastic_binary_dense_step, steps.binary_few_mult_dense_step):
+        one, other = make("one", 40, 30), make("other", 40, 30)
+        rng, w = np.random.default_rng(0), np.zeros((40, 30))
+        draws = [array.ravel() for step in (one, one, other, other) for array in network.as_tuple(step.draw(rng, x, w))]
+        everything = np.concatenate(draws)
+        assert len(np.unique(everything)) == everything.size
+    rng = np.random.default_rng(0)
+    act, drop = steps.stochastic_sign_step("act"), steps.dropout_step("drop", 0.5)
+    assert not np.array_equal(act.draw(rng, x), act.draw(rng, x))
+    assert not np.array_equal(drop.draw(rng, x), drop.draw(rng, x))

@@ -94,6 +94,16 @@ def test_without_ties_the_smallest_weights_are_zero_and_as_many_as_wanted(size, 
     assert bitwise.sparsity_of(comp_w_b) == wanted / size
 
 
+@pytest.mark.parametrize("size", [3, 99, 100, 1000, 49_999])
+def test_the_wanted_number_of_zeros_is_not_lost_to_rounding(size):
+    """0.29 · 100 is below 29 in floats, and so are 908 of the products of hundredths with 1 to 20,000."""
+    w = np.arange(size, 0, -1.0)
+    for whole in (100, 3, 7):
+        for part in range(whole):
+            beta = bitwise.boundary(w, part / whole)
+            assert (w < beta).sum() == part * size // whole, (part, whole)
+
+
 def test_boundary_by_hand():
     w = np.array([[0.4, -0.1, 0.3], [-0.5, 0.2, -0.3]])                     # magnitudes .1 .2 .3 .3 .4 .5
     for sparsity, beta, zeros in ((0, 0, 0), (0.16, 0, 0), (0.17, 0.2, 1), (0.34, 0.3, 2), (0.5, 0.3, 2),

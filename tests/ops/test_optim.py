@@ -334,3 +334,40 @@ def test_exponential_decay_begins_at_the_start_and_would_end_after_the_last_epoc
     ref = [naive.exponential_decay(0.3, 0.01, epoch, 7) for epoch in range(1, 9)]
     np.testing.assert_allclose(comp, ref, rtol=1e-12)
     assert comp[0] == 0.3 and math.isclose(comp[-1], 0.01, rel_tol=1e-12)
+
+
+@pytest.mark.parametrize("lr_end, last", [(2**-9, 2**-9), (0.001, 2**-10), (2**-9 * 1.1, 2**-9), (2**-9 * 1.5, 2**-8)])
+def test_halving_ends_at_the_power_of_two_of_the_start_that_is_nearest(lr_end, last):
+    rates = [optim.halving_decay(2**-6, lr_end, epoch, 40) for epoch in range(1, 41)]
+    assert (rates[0], rates[-1]) == (2**-6, last)
+    assert rates == sorted(rates, reverse=True) and {math.frexp(rate)[0] for rate in rates} == {0.5}
+    assert 2**-0.5 <= lr_end / last <= 2**0.5
+
+
+# PyTorch's place of ε
+
+
+def test_adam_has_pytorchs_steps_with_another_eps():
+    """PyTorch: η/(1-β₁ᵗ) · m / (√(u/(1-β₂ᵗ)) + ε). The same ε moves the first step by 0.7 η at most."""
+    eps, m, u, w = 1e-3, 0.0, 0.0, 0.5
+    params, state = {"w": np.array([0.5])}, optim.adam_init({"w": np.zeros(1)})
+    for t, g in enumerate([3e-3, -1e-3, 2e-4, 5e-3], start=1):
+        m, u = 0.9 * m + 0.1 * g, 0.999 * u + 0.001 * g * g
+        w -= 0.01 / (1 - 0.9**t) * m / (math.sqrt(u / (1 - 0.999**t)) + eps)
+        params, state = optim.adam_step(params, {"w": np.array([g])}, state, 0.01, eps=eps * math.sqrt(1 - 0.999**t))
+        assert params["w"][0] == pytest.approx(w, rel=1e-12)
+    g = np.geomspace(1e-3, 1e3, 1001) * eps
+    here = -optim.adam_step({"w": 0 * g}, {"w": g}, optim.adam_init({"w": g}), 1.0, eps=eps)[0]["w"]
+    assert 0.69 < np.max(np.abs(g / (g + eps) - here)) < 0.7
+
+
+def test_adamax_adds_eps_behind_the_maximum_and_pytorch_within():
+    """PyTorch: v ← max(β₂ v, |g| + ε), w ← w - η/(1-β₁ᵗ) · m / v: alike until its ε decays with v."""
+    eps, m, v = 1e-3, 0.0, 0.0
+    params, state = {"w": np.zeros(1)}, optim.adamax_init({"w": np.zeros(1)})
+    for t, (g, alike) in enumerate([(3e-3, True), (5e-3, True), (1e-4, False)], start=1):
+        m, v = 0.9 * m + 0.1 * g, max(0.999 * v, g + eps)
+        step = 0.01 / (1 - 0.9**t) * m / v
+        new, state = optim.adamax_step(params, {"w": np.array([g])}, state, 0.01, eps=eps)
+        assert (params["w"][0] - new["w"][0] == pytest.approx(step, rel=1e-12)) == alike
+        params = new

@@ -422,6 +422,17 @@ def test_a_fit_to_other_pictures_is_not_used(x, tmp_path):
     assert fit.calls == 4
 
 
+@pytest.mark.parametrize("changed", [0, 999, 1000, 2500, 4999])
+def test_every_picture_of_many_counts_for_the_fit_that_is_kept(changed, tmp_path):
+    """Whitening of 5,000 pictures, of which one has changed: whatever is digested in parts is digested whole."""
+    pictures = np.random.default_rng(17).standard_normal((5000, 1, 2, 1)).astype(np.float32)
+    first = preprocess.fitted(preprocess.zca_fit, pictures, "white", tmp_path)
+    pictures[changed] += 100
+    again = preprocess.fitted(preprocess.zca_fit, pictures, "white", tmp_path)
+    assert_same(again, preprocess.zca_fit(pictures))
+    assert not np.array_equal(again[0], first[0])
+
+
 @pytest.mark.parametrize("damage", ["empty", "cut", "one bit", "another archive", "pickled"])
 def test_a_damaged_file_is_replaced(damage, x, tmp_path):
     fit, path = Counted(), tmp_path / "white.npz"

@@ -189,6 +189,19 @@ def test_batchnorm(shape, dtype, layout, threads):
         assert_same(fast_norm.batchnorm_backward(da, comp[1]), batchnorm.batchnorm_backward(da, ref[1]))
 
 
+@pytest.mark.parametrize("size", [fast_norm.LARGEST, fast_norm.LARGEST - 1, fast_norm.LARGEST // 2 + 9])
+def test_the_largest_maps_are_summed_within_the_scratch_that_there_is(size):
+    """Compiled code does not check an index: beside the scratch lies poison, which must be there afterwards."""
+    x = RNG(0).standard_normal(size).astype(np.float32)
+    left, right = np.full(fast_norm.DEPTH + 64, 7, np.float32), np.full(fast_norm.DEPTH + 64, 7)
+    right[:fast_norm.DEPTH] = 0
+    total = fast_norm._pairwise(x, left[:fast_norm.DEPTH], right[:fast_norm.DEPTH])
+    assert (left[fast_norm.DEPTH:] == 7).all() and (right[fast_norm.DEPTH:] == 7).all()
+    assert total == x.sum()
+    assert fast_norm._fits(np.empty((1, 2, 1, fast_norm.LARGEST), np.float32))
+    assert not fast_norm._fits(np.empty((1, 2, 1, fast_norm.LARGEST + 1), np.float32))
+
+
 def test_batchnorm_of_an_empty_batch_says_what_numpy_says():
     x, units = np.zeros((0, 3)), np.ones(3)
     for forward in (fast_norm.batchnorm_forward, batchnorm.batchnorm_forward):

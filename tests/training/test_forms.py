@@ -39,8 +39,11 @@ def test_samples_have_the_mean_of_the_weights(sample, values):
 
 
 def test_samples_of_a_posterior():
-    """P(+1) = 1 / (1 + exp(-2h)) and b ~ N(b, 1), 4,000 draws: 5 standard errors, wrong less than once in 10⁵ runs."""
-    h, b = np.array([[-40.0, -0.5, 0.0, 0.3, 40.0]], np.float32), np.array([3.0], np.float32)
+    """P(+1) = 1 / (1 + exp(-2h)) and b ~ N(b, 1), 4,000 draws: 5 standard errors, wrong less than once in 10⁵ runs.
+
+    At h = ±1 tanh h is 0.76, far enough from h to be told from it.
+    """
+    h, b = np.array([[-40.0, -1.0, -0.5, 0.0, 0.3, 1.0, 40.0]], np.float32), np.array([3.0], np.float32)
     rng = np.random.default_rng(1)
     draws = [forms.sample_posterior(rng, set(), {"fc1.h": h, "fc1.b": b}) for _ in range(4000)]
     signs = np.array([draw["fc1.h"][0] for draw in draws])
@@ -64,6 +67,15 @@ def test_a_form_is_the_same_parameters_through_other_steps():
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
     own_form = network.predict(net, state.params, state.running, loop.scale_pixels(DIGITS.test_x[:7]))
     assert not np.allclose(out, own_form)
+
+
+def test_the_error_of_a_form_is_that_of_its_outputs_for_the_test_pictures():
+    chosen, net, state = trained("binaryconnect", "stochastic", epochs=2)
+    for form in binaryconnect.FORMS["stochastic"].values():
+        arguments = form, chosen, loop.binary_shapes(net), DIGITS, state.params, state.running
+        wrong = forms.outputs(*arguments, DIGITS.test_x).argmax(axis=1) != DIGITS.test_y
+        assert forms.error_rate(*arguments) == pytest.approx(100 * wrong.mean())
+        assert 0 < wrong.mean() < 0.5
 
 
 def test_many_pictures_are_answered_by_the_kernels_with_the_same_numbers(monkeypatch):
@@ -96,6 +108,7 @@ def test_sampled_outputs_are_the_mean_over_draws(monkeypatch):
     out = forms.outputs(spy, chosen, names, DIGITS, state.params, state.running, DIGITS.test_x[:5],
                             lambda done, total: ticks.append((done, len(seen), total)))
     assert ticks == [(done, done, forms.SAMPLES) for done in range(forms.SAMPLES + 1)]
+    assert len({params[min(names)].tobytes() for params in seen}) == forms.SAMPLES           # each draws anew
     real = recipe.build(chosen, DIGITS.shape, 10, form.vocabulary)
     order = np.random.default_rng([0, 2]).permutation(len(DIGITS.train_x))
     alone = [network.predict(real, params, network.recompute_statistics(

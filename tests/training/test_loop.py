@@ -151,6 +151,34 @@ def test_seeds_matter_and_epochs_are_shuffled_differently():
     np.testing.assert_array_equal(np.sort(epochs[0]), np.sort(epochs[1]))
 
 
+def test_no_epoch_of_a_later_round_replays_one_of_an_earlier():
+    """Neither its noise nor its order of pictures; an epoch is one step here."""
+    chosen, noise, pictures = recipe.Recipe("8FC", 3, 60, (0.01, 0.001)), [], []
+
+    def draw(rng, x):
+        noise.append(rng.random())
+        pictures.append(x[:, 0, 0, 0].tolist())
+        return noise[-1]
+
+    noisy = network.Step("noise", lambda x, u: (x, None), lambda dout, cache: dout, lambda x: x, draw=draw)
+    net = (noisy, *recipe.build(chosen, (1, 4, 3), 2, PAPERS["bnn"].VOCABULARIES["deterministic"]))
+    *_, state = loop.train(net, chosen, small_data(), loop.start(net, chosen, 0), 0)
+    for first in (3, 6):
+        *_, state = loop.train(net, chosen, small_data(), loop.go_on(net, chosen, 0, state), 0, first=first)
+    assert len(noise) == len(set(noise)) == 9
+    assert len(set(map(tuple, pictures))) == 9
+    assert len(set(map(tuple, map(sorted, pictures)))) == 1
+
+
+def test_what_is_drawn_at_first_is_not_what_an_epoch_draws(monkeypatch):
+    """Parameters have a stream of their own, and so do the epochs of every seed."""
+    seeds, draw = [], np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: seeds.append(tuple(seed)) or draw(seed))
+    for seed in (0, 1):
+        run(seed=seed)
+    assert len(seeds) == len(set(seeds)) == 2 * (1 + 4)
+
+
 def test_the_best_epoch_is_the_later_of_equals(monkeypatch):
     errors = iter([3.0, 1.0, 1.0, 2.0])
     monkeypatch.setattr(loop, "error_rate", lambda *args: next(errors))
@@ -178,6 +206,61 @@ def test_statistics_average_over_full_batches_of_shuffled_pictures(monkeypatch):
     parts = list(loop.statistics_batches(x, np.arange(60)[::-1]))
     np.testing.assert_array_equal(np.concatenate(parts), loop.scale_pixels(x[::-1][:40]))
     assert [len(part) for part in parts] == [20, 20]
+
+
+def test_thousands_of_pictures_count_for_statistics_and_fits():
+    """10,000 of the shuffled pictures for the ones, the first 50,000 for the others: with the limits as they are."""
+    x = np.zeros((10_300, 1, 1, 1), np.uint8)
+    x[:, 0, 0, 0] = np.arange(10_300) % 251
+    order = RNG(0).permutation(10_300)
+    np.testing.assert_array_equal(np.concatenate(list(loop.statistics_batches(x, order))),
+                                  loop.scale_pixels(x[order[:10_000]]))
+
+    def fit(pictures):
+        raise RuntimeError(f"{len(pictures)} pictures")
+
+    net = (network.Step("fitted", None, None, fit=fit),)
+    many = SimpleNamespace(train_x=np.zeros((50_100, 1, 1, 1), np.uint8))
+    with pytest.raises(RuntimeError, match="^50000 pictures$"):
+        next(loop.train(net, None, many, loop.State(0, {}, {}, {}, {}, {}), 0))
+
+
+def test_the_validation_error_is_that_of_the_validation_pictures_after_the_epoch():
+    rng = RNG(5)
+    pictures = small_data()
+    pictures.valid_x, pictures.valid_y = rng.integers(0, 256, (35, 1, 4, 3)).astype(np.uint8), rng.integers(0, 2, 35)
+    net, states = run(data=pictures)
+    for state in states:
+        answers = network.predict(net, state.params, state.running, loop.scale_pixels(pictures.valid_x)).argmax(axis=1)
+        wrong = int((answers != pictures.valid_y).sum())
+        assert state.history[-1]["valid_error"] == pytest.approx(100 * wrong / 35)
+    assert len({record["valid_error"] for record in states[-1].history}) > 1
+
+
+def test_an_epoch_shows_every_picture_of_its_full_batches_once_with_its_label():
+    """And its loss is the mean over them."""
+    seen, losses_seen = [], []
+    pictures = small_data()
+    pictures.train_x[:, 0, 0, 0] = np.arange(60)
+
+    def forward(y, labels):
+        loss, cache = losses.squared_hinge_forward(y, labels)
+        losses_seen.append(loss)
+        return loss, (cache, labels)
+
+    spy = losses.Loss("spy", forward, lambda dloss, cache: (
+        seen[-1].append(cache[1]) or losses.squared_hinge_backward(dloss, cache[0])))
+    eyes = network.Step("eyes", lambda x, u: (x, None), lambda dout, cache: dout, lambda x: x,
+                        draw=lambda rng, x: seen.append([np.rint((x[:, 0, 0, 0] * 256 + 255) / 2).astype(int)]))
+    chosen = recipe.Recipe("8FC", 2, 16, (0.01, 0.001), loss=spy)
+    net = (eyes, *recipe.build(chosen, (1, 4, 3), 2, PAPERS["bnn"].VOCABULARIES["deterministic"]))
+    *_, state = loop.train(net, chosen, pictures, loop.start(net, chosen, 0), 0)
+    assert len(seen) == 6
+    for epoch, steps_of_it in enumerate((seen[:3], seen[3:])):
+        numbers = np.concatenate([numbers for numbers, _ in steps_of_it])
+        assert len(numbers) == len(set(numbers)) == 48
+        np.testing.assert_array_equal(np.concatenate([labels for _, labels in steps_of_it]), numbers % 2)
+        assert state.history[epoch]["loss"] == pytest.approx(np.mean(losses_seen[3 * epoch:3 * epoch + 3]), rel=1e-6)
 
 
 def test_error_rate_counts_wrong_answers():

@@ -421,6 +421,21 @@ def test_cross_validation_learns_reports_and_repeats(monkeypatch):
     assert not np.array_equal(other.d[:, 0], result.d[:, 0])
 
 
+def test_every_fold_draws_for_itself(monkeypatch):
+    """Its first weights, and the order of the examples in each of its epochs; and so does every seed."""
+    weights, orders = [], []
+    init = text_tasks.init
+    monkeypatch.setattr(text_tasks, "init", lambda *args: weights.append(init(*args).h1.tobytes()) or init(*args))
+    monkeypatch.setattr(text_tasks, "train_step", lambda net, task, chosen: orders.append(chosen) or (0.0, net))
+    task = two_topics(np.random.default_rng(9), 20)
+    for seed in (0, 1):
+        text_tasks.cross_validate(task, epochs=2, folds=4, batch=20, hidden=3, seed=seed)
+    assert len(weights) == len(set(weights)) == 8
+    # The folds have other examples each: compared are the places that they were moved to.
+    moves = {tuple(np.argsort(np.argsort(order)).tolist()) for order in orders}
+    assert len(orders) == len(moves) == 16
+
+
 def test_the_result_is_the_last_epoch_and_the_best_stands_beside_it():
     result = text_tasks.CrossValidation(np.array([[9.0, 1, 4], [2, 6, 4]]), np.array([[8.0, 6, 9], [8, 10, 9]]))
     assert result.final == (4, 9)

@@ -24,13 +24,6 @@ CACHE = 1 << 22                       # bytes of patches at a time
 # --- patches -------------------------------------------------------------------------------------------------------
 
 
-@jit
-def _range(size, out_size, offset, stride):
-    """Which positions of a patch's entry lie inside: first <= o < last has 0 <= o·stride + offset < size."""
-    first = max(0, -(offset // stride))
-    return min(first, out_size), max(min(first, out_size), min(out_size, (size - 1 - offset) // stride + 1))
-
-
 # Unsigned indices, because one that might be negative costs a comparison for each entry; stride 1 spelled out, because
 # LLVM then copies vectors.
 
