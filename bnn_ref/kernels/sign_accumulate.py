@@ -17,8 +17,15 @@ WORTH = 1 << 16                       # words against rows for which it pays to 
 
 
 def definition(x, w, k):
-    """out[i, j] = Σ_d x[i, d] · (±1), + where bit d of w[j] is 1, in NumPy. Arguments as of `sign_accumulate`."""
-    return x.astype(np.float64) @ bits.unpack(w, k, np.float64).T
+    """out[i, j] = Σ_d x[i, d] · (±1), + where bit d of w[j] is 1, in NumPy. Arguments as of `sign_accumulate`.
+
+    One input after the other. A product by `@` would be sooner there, but BLAS chooses the order of a row's sum by the
+    number of rows and by the processor, and another order has other last bits.
+    """
+    out = np.zeros((len(x), len(w)))
+    for x_d, signs in zip(x.T.astype(np.float64), bits.unpack(w, k, np.float64).T):
+        out += np.multiply.outer(x_d, signs)
+    return out
 
 
 def sign_accumulate(x, w, k):

@@ -52,12 +52,32 @@ def test_by_hand():
     assert accumulate(x, w, 5).tolist() == [[11111, -11111, 9091, -9111]]
 
 
-def test_a_row_does_not_depend_on_the_others():
+@pytest.mark.parametrize("mode", MODES)
+def test_a_row_does_not_depend_on_the_others(mode):
     x, _, words = random_case(37, 90, 6)
-    whole = accumulate(x, words, 90)
+    whole = MODES[mode](x, words, 90)
     for rows in (slice(0, 1), slice(3, 20), slice(30, 37)):
-        assert accumulate(x[rows], words, 90).tobytes() == whole[rows].tobytes()
-    assert accumulate(x[:0], words, 90).shape == (0, 6)
+        assert MODES[mode](x[rows], words, 90).tobytes() == whole[rows].tobytes()
+    assert MODES[mode](x[:0], words, 90).shape == (0, 6)
+
+
+@pytest.mark.parametrize("mode, group", [("definition", 1), ("tables", sign_accumulate.GROUP)])
+def test_the_order_of_a_sum_is_the_same_on_every_processor(mode, group):
+    """Input after input; in the compiled form four at a time, whose own sum starts at -x, -x, ... and gains 2x."""
+    x, w, words = random_case(5, 90, 6, seed=1)
+    out = MODES[mode](x, words, 90)
+    for i in range(5):
+        for j in range(6):
+            total = 0.0
+            for start in range(0, 90, group):
+                inputs = [(float(x[i, d]), w[j, d] > 0) for d in range(start, min(start + group, 90))]
+                part = 0.0
+                for value, _ in inputs:
+                    part -= value
+                for value, plus in inputs:
+                    part += 2 * value if plus else 0.0
+                total += part
+            assert out[i, j] == total
 
 
 def test_threads_and_memory_layouts_change_nothing(monkeypatch):

@@ -290,8 +290,12 @@ def test_labels_on_the_digits(kind, text, preprocessing):
     on_bits = packed.pack_network(net, params, running, digits.shape)
     comp, ref = packed.predict(on_bits, digits.test_x), float_logits(net, params, running, digits.test_x)
     assert comp.dtype == np.float32
-    np.testing.assert_allclose(comp, ref, rtol=0, atol=1e-4 * abs(ref).max())
-    np.testing.assert_array_equal(packed.predict_labels(on_bits, digits.test_x), ref.argmax(axis=1))
+    rounding = 1e-4 * abs(ref).max()
+    np.testing.assert_allclose(comp, ref, rtol=0, atol=rounding)
+    second, first = np.sort(ref)[:, -2:].T
+    sure = first - second > 2 * rounding                      # two logits closer than that may change places
+    assert sure.mean() > 0.95
+    np.testing.assert_array_equal(packed.predict_labels(on_bits, digits.test_x)[sure], ref.argmax(axis=1)[sure])
     assert [layer.geometry.coding is REALS for layer in layers_of(on_bits)][1:] == [True] * len(on_bits.layers)
     assert (on_bits.output.geometry.coding is REALS) and len(on_bits.fronts) == len(preprocessing)
     assert (layers_of(on_bits)[0].geometry.coding is REALS) == bool(preprocessing)
