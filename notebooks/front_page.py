@@ -1,11 +1,11 @@
-"""What the README shows of the rest, as `python notebooks/front_page.py` writes it: the picture of its first screen,
-and two tables of five rows, drawn from the pages of all results.
+"""What the README shows of other pages, as `python notebooks/front_page.py` writes it: two tables of five rows.
 
-The picture's numbers come from three runs of the command line's recipes on the digits, made anew in memory: minutes. They
-are kept in the picture itself, as JSON; `--tables` writes the tables alone and leaves it as it is.
+With `--picture` it trains for some minutes before, and draws the picture of the first screen anew: from three runs of
+the command line's recipes on the digits, made in memory. The picture keeps their numbers, as JSON.
 """
 
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -15,85 +15,81 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))                  # the package that stands here, not one that is installed
 
-import contents
-
 from bnn_ref import data  # noqa: E402
+from bnn_ref.cli import markdown  # noqa: E402
 from bnn_ref.kernels import bits  # noqa: E402
 from bnn_ref.nets import recipe  # noqa: E402
 from bnn_ref.papers import PAPERS, measured  # noqa: E402
 from bnn_ref.training import loop  # noqa: E402
 
 README, PICTURE, SPEED = HERE.parent / "README.md", HERE / "front_page.svg", HERE / "speed.md"
-COMMANDS = {"full precision": "bnn-ref train float", "BNN": "bnn-ref train bnn",
-            "BinaryConnect": "bnn-ref train binaryconnect --variant deterministic"}
-VARIANTS = {"full precision": ("float", "real"), "BNN": ("bnn", "deterministic"),
-            "BinaryConnect": ("binaryconnect", "deterministic")}
-LAYER, BINS, EPOCHS = "fc1.w", 32, (0, 5, 20, 120)   # whose weights, in how many classes, after which epochs
+RUNS = {"full precision": ("float", "real"), "BNN": ("bnn", "deterministic"),
+        "BinaryConnect": ("binaryconnect", "deterministic")}
+LAYER, CLASSES, EPOCHS = "fc1.w", 32, (0, 5, 20, 120)      # whose weights, in how many classes, after which epochs
 
 
 # --- the numbers of the picture ------------------------------------------------------------------------------------
 
 
-def run(name, dataset, epochs=None):
-    """{"command", "valid_error" of each epoch, "test_error", "weights" after some of EPOCHS} of a run; seed 0.
+def run(paper, variant, dataset, epochs=None):
+    """What `bnn-ref train PAPER --variant VARIANT` does on the digits with seed 0, as numbers that JSON has.
 
-    weights: of LAYER, the share of each class between -1 and 1. epochs: fewer than the recipe's, to try this out.
+    epochs: to stop after, None for all. Returns {"command", "valid_error": percent before training and after each
+    epoch, "test_error", "weights": {epoch: share of each class between -1 and 1} of LAYER}.
     """
-    paper, variant = VARIANTS[name]
     module = PAPERS[paper]
     chosen = recipe.choose(module.RECIPES, "digits", "mlp", "quick", variant)
     net = recipe.build(chosen, dataset.shape, dataset.classes, module.VOCABULARIES[variant])
     state = loop.start(net, chosen, seed=0)
-    weights = {}
-
-    def keep():
+    errors = [loop.error_rate(net, state.params, state.running, dataset.valid_x, dataset.valid_y)]
+    weights = {"0": _shares(state.params[LAYER])}
+    for after in loop.train(net, chosen, dataset, state, seed=0):
+        state = after
+        errors.append(state.history[-1]["valid_error"])
         if state.epoch in EPOCHS:
-            counts, _ = np.histogram(state.params[LAYER], BINS, (-1, 1))
-            weights[state.epoch] = [round(share, 4) for share in (counts / counts.sum()).tolist()]
-
-    keep()
-    for state in loop.train(net, chosen, dataset, state, seed=0):
-        keep()
+            weights[str(state.epoch)] = _shares(state.params[LAYER])
         if state.epoch == epochs:
             break
     error = loop.error_rate(net, state.best_params, state.best_running, dataset.test_x, dataset.test_y)
-    return {"command": COMMANDS[name], "test_error": round(error, 2), "weights": weights,
-            "valid_error": [round(record["valid_error"], 2) for record in state.history]}
+    return {"command": f"bnn-ref train {paper} --variant {variant}", "test_error": round(error, 2), "weights": weights,
+            "valid_error": [round(error, 2) for error in errors]}
+
+
+def _shares(weights):
+    counts, _ = np.histogram(weights, CLASSES, (-1, 1))
+    return [round(share, 4) for share in (counts / counts.sum()).tolist()]
 
 
 def numbers(epochs=None):
-    """All that the picture shows, as what JSON has: the runs by name, and the first digit as pixels and as a word."""
+    """All that the picture shows: the runs by name, and the first digit, as pixels and as a word."""
     dataset = data.load("digits")
     digit = dataset.train_x[0]
     (word,) = bits.pack(loop.scale_pixels(digit).reshape(-1))
-    found = {"runs": {name: run(name, dataset, epochs) for name in COMMANDS},
-             "digit": {"pixels": digit[0].tolist(), "word": f"0x{int(word):016x}"}}
-    return json.loads(json.dumps(found))
+    return {"runs": {name: run(*chosen, dataset, epochs) for name, chosen in RUNS.items()},
+            "digit": {"pixels": digit[0].tolist(), "word": f"0x{int(word):016x}"}}
 
 
 # --- the picture ---------------------------------------------------------------------------------------------------
 
-WIDTH, HEIGHT, PANEL, TOP, BOTTOM = 840, 318, 248, 62, 262         # of all; of a panel: its width, where it lies
+WIDTH, HEIGHT, PANEL, TOP, BOTTOM = 840, 284, 248, 28, 204         # of all; of a panel: its width, and where it lies
 STYLE = """
-text { font-family: system-ui, sans-serif; font-size: 17px; fill: #57606a }
-.title { font-size: 21px; font-weight: bold; fill: #1f2328 }
+text { font-family: system-ui, sans-serif; font-size: 16px; fill: #57606a }
+.title { font-size: 19px; font-weight: bold; fill: #1f2328 }
 .card { fill: #ffffff; stroke: #d0d7de }
 .axis { stroke: #8c959f; fill: none }
-.binary { stroke: #c2410c; fill: none; stroke-width: 3 }
 .real { stroke: #8c959f; fill: none; stroke-width: 2 }
-.says { fill: #c2410c }
-.weights { fill: #c2410c }
+.binary { stroke: #c2410c; fill: none; stroke-width: 2.5 }
+.strong { fill: #c2410c }
 .ink { fill: #1f2328 }
-.plus { fill: #c2410c }
-.minus { fill: #ffedd5 }
+.faint { fill: #ffedd5 }
 @media (prefers-color-scheme: dark) {
   text { fill: #adbac7 }
   .title, .ink { fill: #f0f6fc }
   .card { fill: #161b22; stroke: #30363d }
   .axis, .real { stroke: #768390 }
   .binary { stroke: #fb923c }
-  .says, .weights, .plus { fill: #fb923c }
-  .minus { fill: #3d2a1c }
+  .strong { fill: #fb923c }
+  .faint { fill: #3d2a1c }
 }
 """
 
@@ -103,71 +99,119 @@ def _text(x, y, words, kind="", anchor="start"):
 
 
 def _curves(runs):
-    """Validation error of each epoch, of full precision and of a network of signs."""
-    highest = 8
-    parts = [_text(0, 0, "Networks of signs learn", "title"), f'<path class="axis" d="M0,{TOP - 20} V{BOTTOM} H{PANEL}"/>']
-    for name, kind, line in (("full precision", "real", 0), ("BNN", "binary", 1)):
-        errors = runs[name]["valid_error"]
-        step = PANEL / max(len(run["valid_error"]) for run in (runs["full precision"], runs["BNN"]))
-        points = " ".join(f"{step * (epoch + 1):.1f},{BOTTOM - (BOTTOM - TOP) * min(error, highest) / highest:.1f}"
-                          for epoch, error in enumerate(errors))
+    """Validation error before training and after each epoch, of full precision and of a network of signs."""
+    left, shown = 44, [(name, kind, runs[name]) for name, kind in (("full precision", "real"), ("BNN", "binary"))]
+    step = (PANEL - left) / max(len(run["valid_error"]) - 1 for _, _, run in shown)
+
+    def height(error):                                             # from 0.5 to 100 percent, logarithmic
+        return BOTTOM - (BOTTOM - TOP) * math.log(max(error, 0.5) / 0.5) / math.log(200)
+
+    parts = [_text(0, 0, "Signs learn", "title"), f'<path class="axis" d="M{left},{TOP} V{BOTTOM} H{PANEL}"/>',
+             _text(left, BOTTOM + 24, "validation error, by epoch")]
+    parts += [_text(left - 6, height(error) + 6, f"{error} %", anchor="end") for error in (100, 10, 1)]
+    for line, (name, kind, run) in enumerate(shown):
+        points = " ".join(f"{left + step * epoch:.1f},{height(error):.1f}"
+                          for epoch, error in enumerate(run["valid_error"]))
         parts.append(f'<polyline class="{kind}" points="{points}"/>')
-        label = f"{name}: {runs[name]['test_error']:.1f} % test error"
-        parts.append(_text(PANEL, TOP + 10 + 24 * line, label, "says" if kind == "binary" else "", "end"))
-    epochs = max(len(runs[name]["valid_error"]) for name in ("full precision", "BNN"))
-    parts.append(_text(0, BOTTOM + 22, f"validation error, {epochs} epochs"))
-    return parts
+        parts.append(_text(PANEL, TOP + 10 + 21 * line, name, "strong" if kind == "binary" else "", "end"))
+    errors = " and ".join(f"{run['test_error']:.1f}" for _, _, run in shown)
+    return [*parts, _text(PANEL, TOP + 52, f"test error {errors} %", anchor="end")]
 
 
-def _drift(run):
-    """Histograms of the real weights behind the binary ones, one below the other."""
-    kept = {int(epoch): shares for epoch, shares in run["weights"].items()}
-    left, high = 84, (BOTTOM - TOP + 20) / len(kept)
-    width = (PANEL - left) / BINS
-    largest = max(map(max, kept.values()))
-    parts = [_text(0, 0, "Real weights go to ±1", "title")]
-    for place, (epoch, shares) in enumerate(kept.items(), start=1):
-        ground = TOP - 20 + high * place
-        outline = "".join(f"V{ground - (high - 8) * share / largest:.1f} h{width:.3f} " for share in shares)
-        parts.append(f'<path class="weights" d="M{left},{ground:.1f} {outline}V{ground:.1f} z"/>')
-        parts.append(f'<path class="axis" d="M{left},{ground:.1f} H{PANEL}"/>')
-        parts.append(_text(0, ground - 6, f"epoch {epoch}" if epoch else "at first"))
-    parts += [_text(at, BOTTOM + 22, words, anchor="middle")
-              for at, words in ((left + 4, "−1"), ((left + PANEL) / 2, "0"), (PANEL - 4, "+1"))]
-    return parts
+def _drift(weights):
+    """Histograms of the real weights behind binary ones, one below the other."""
+    left, high = 88, (BOTTOM - TOP) / len(weights)
+    width, largest = (PANEL - left) / CLASSES, max(map(max, weights.values()))
+    parts = [_text(0, 0, "Weights go to ±1", "title")]
+    for place, (epoch, shares) in enumerate(weights.items(), start=1):
+        ground = TOP + high * place
+        outline = "".join(f"V{ground - (high - 6) * share / largest:.1f} h{width:g} " for share in shares)
+        parts += [f'<path class="strong" d="M{left},{ground:g} {outline}V{ground:g} z"/>',
+                  f'<path class="axis" d="M{left},{ground:g} H{PANEL}"/>', _text(0, ground - 4, f"epoch {epoch}")]
+    return parts + [_text(at, BOTTOM + 24, words, anchor="middle")
+                    for at, words in ((left, "−1"), ((left + PANEL) / 2, "0"), (PANEL - 4, "+1"))]
 
 
 def _word(digit):
     """The digit in grey, and as signs; below, the word."""
-    side, gap = 13.5, PANEL - 8 * 13.5
-    parts = [_text(0, 0, "A digit is one word", "title")]
-    above = TOP + 20
+    side, right, above = 13, PANEL - 8 * 13, TOP + 16
+    parts = [_text(0, 0, "A digit is one word", "title"),
+             f'<path d="M0,{above} h{8 * side} v{8 * side} h-{8 * side} z" class="axis"/>']
     for row, pixels in enumerate(digit["pixels"]):
         for column, pixel in enumerate(pixels):
             x, y = side * column, above + side * row
-            box = f'x="{x:g}" y="{y:g}" width="{side:g}" height="{side:g}"'
-            parts.append(f'<rect {box} class="ink" fill-opacity="{0.04 + 0.96 * pixel / 255:.2f}"/>')
-            kind = "plus" if 2 * pixel >= 255 else "minus"
-            parts.append(f'<rect x="{x + gap:g}" y="{y:g}" width="{side - 1:g}" height="{side - 1:g}" class="{kind}"/>')
-    middle = above + 4 * side
-    parts += [_text(PANEL / 2, middle + 6, "→", "title", "middle"),
-              _text(0, above + 8 * side + 24, "64 pixels"), _text(PANEL, above + 8 * side + 24, "64 signs", "says", "end"),
-              _text(PANEL / 2, BOTTOM + 22, digit["word"], "says", "middle")]
-    return parts
+            sign = "strong" if 2 * pixel >= 255 else "faint"
+            parts += [f'<path d="M{x},{y} h{side} v{side} h-{side} z" class="ink" fill-opacity="{pixel / 255:.2f}"/>',
+                      f'<path d="M{right + x},{y} h{side - 1} v{side - 1} h-{side - 1} z" class="{sign}"/>']
+    below = above + 8 * side + 26
+    return [*parts, _text(PANEL / 2, above + 4 * side + 6, "→", "title", "middle"), _text(0, below, "64 pixels"),
+            _text(right, below, "64 signs", "strong"), _text(PANEL / 2, BOTTOM + 24, digit["word"], "strong", "middle")]
 
 
 def picture(found):
     """The picture of these numbers, as SVG that holds them too; its colours follow the reader's, light or dark."""
-    panels = (_curves(found["runs"]), _drift(found["runs"]["BinaryConnect"]), _word(found["digit"]))
+    panels = _curves(found["runs"]), _drift(found["runs"]["BinaryConnect"]["weights"]), _word(found["digit"])
     gap = (WIDTH - 3 * PANEL) / 4
-    lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">',
+    lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
              f"<metadata>{json.dumps(found, ensure_ascii=False)}</metadata>", f"<style>{STYLE}</style>",
              f'<rect class="card" x="0.5" y="0.5" width="{WIDTH - 1}" height="{HEIGHT - 1}" rx="10"/>']
     for place, parts in enumerate(panels):
-        lines += [f'<g transform="translate({gap + place * (PANEL + gap):g},34)">', *parts, "</g>"]
+        lines += [f'<g transform="translate({gap + place * (PANEL + gap):g},38)">', *parts, "</g>"]
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-def shown(path=PICTURE):
-    """The numbers that a picture holds."""
+def drawn(path=PICTURE):
+    """The numbers that a picture was drawn from."""
     return json.loads(re.search("<metadata>(.*?)</metadata>", path.read_text(encoding="utf-8"))[1])
+
+
+# --- the tables ----------------------------------------------------------------------------------------------------
+
+
+def _table(page, part, first):
+    """The rows, as {head: cell}, of the Markdown table that begins with this head in this part of a page."""
+    text = re.search(rf"<!-- {part} -->\n(.*?)<!-- /{part} -->", page, re.S)[1]
+    head, _, *lines = re.search(rf"^\| {re.escape(first)} \|(?:.*\n\|)+.*$", text, re.M)[0].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (head, *lines)]
+    return [dict(zip(cells[0], row)) for row in cells[1:]]
+
+
+def speed(page):
+    """From the tables of the page of timings, on one core: five rows of Markdown."""
+    def row(part, first, name, threads="1"):
+        return next(cells for cells in _table(page, part, first)
+                    if cells[first] == name and cells.get("threads", threads) == threads)
+
+    products = [cells for cells in _table(page, "bench matmul", "rung") if cells["threads"] == "1"]
+    size = [head for head in products[0] if head.endswith("³")][-1]
+    best = max((cells for cells in products if cells[size] and cells["what changes"]),
+               key=lambda cells: float(cells[size].split()[0]))
+    step = row("bench train", "net", "`1024FC-1024FC-1024FC`")["of PyTorch eager, fused Adam"]
+    return _markdown(("on one core", "beside", "times faster"), [
+        (f"product of ±1, {size}, rung {best['rung']}", "NumPy float32", best[size]),
+        ("one row times 4096 × 4096 weights", "NumPy float32", row("bench matmul", "rows of a", "1")["`rows`"]),
+        ("10,000 pictures, MLP of 3 × 4096 units", "NumPy float32",
+         row("bench mlp", "what", "10,000 pictures at once")["times faster"]),
+        ("100 pictures, ConvNet of 6 convolutions, 128 to 512 maps", "NumPy float32",
+         row("bench convnet", "what", "100 pictures at once")["times faster"]),
+        ("a training step, 3 × 1024 units", "PyTorch eager, fused Adam", f"{1 / float(step):.1f} ×")])
+
+
+def _markdown(head, lines):
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines])
+
+
+def tables():
+    """{marker: Markdown} of the README's generated parts."""
+    return {"results": measured.short_table(), "speed": speed(SPEED.read_text(encoding="utf-8"))}
+
+
+def main(argv):
+    if argv == ["--picture"]:
+        PICTURE.write_text(picture(numbers()), encoding="utf-8", newline="\n")
+    for marker, text in tables().items():
+        markdown.write_part(README, marker, text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

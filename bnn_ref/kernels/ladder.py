@@ -1,6 +1,6 @@
 """The ladder: one operation, the product of rows of ±1 packed as bits, from its definition to the fastest kernels.
 
-Tests, timings, the README's table and the lesson all read LADDER. Every rung takes (a, b, k) and returns the same
+Tests, timings, the table of timings and the lesson all read LADDER. Every rung takes (a, b, k) and returns the same
 integers; a rung's module is imported when it is first asked for, so that CUDA concerns those alone who use it.
 """
 
@@ -50,9 +50,11 @@ class Rung:
 
 LADDER = (
     Rung("definition", "reference", "products of ±1, as floats", "2·words, as 128·words floats", "0", "0"),
-    Rung("identity", "reference", "64 entries are a word: XOR and popcount, in NumPy", "2·words", "words", "words"),
+    Rung("identity", "reference", "64 entries are a word: XOR and popcount, in NumPy; slow, three passes over memory",
+         "2·words", "words", "words"),
     Rung("loops", "loops", "compiled loops: nothing in between is stored", "2·words", "words", "words"),
-    Rung("tiles", "loops", "2 × 4 outputs at a time: a word read serves several", "3/4·words", "words", "words"),
+    Rung("tiles", "loops", "2 × 4 outputs at a time: a word read serves several; no gain yet, reads are not the limit",
+         "3/4·words", "words", "words"),
     Rung("lanes", "panels", "explicit vectors over panels of b, 4 × 4 of them in registers", "9/32·words", "words",
          "words"),
     Rung("carry_save", "panels", "words are added as bits; only carries are counted", "17/32·words", "words",

@@ -56,7 +56,7 @@ FORMS = {
     },
 }
 
-# By (data, kind of net, preset). `quick` was chosen on validation error; see the README for what it reaches.
+# By (data, kind of net, preset). `quick` was chosen on validation error; notebooks/results.md has what it reaches.
 RECIPES = {
     ("digits", "mlp", "quick"): Recipe("256FC-256FC", 120, 50, (3e-3, 3e-5)),
     ("digits", "convnet", "quick"): Recipe("32C3-32C3-MP2-64C3-MP2-128FC", 30, 50, (3e-3, 3e-5), pad_value=-1.0),
