@@ -23,7 +23,7 @@ from bnn_ref.papers import PAPERS, measured  # noqa: E402
 from bnn_ref.training import loop  # noqa: E402
 
 README, PICTURE, SPEED = HERE.parent / "README.md", HERE / "front_page.svg", HERE / "speed.md"
-RUNS = {"full precision": ("float", "real"), "BNN": ("bnn", "deterministic"),
+RUNS = {"float": ("float", "real"), "BNN": ("bnn", "deterministic"),
         "BinaryConnect": ("binaryconnect", "deterministic")}
 LAYER, CLASSES, EPOCHS = "fc1.w", 32, (0, 5, 20, 120)      # whose weights, in how many classes, after which epochs
 
@@ -71,10 +71,10 @@ def numbers(epochs=None):
 
 # --- the picture ---------------------------------------------------------------------------------------------------
 
-WIDTH, HEIGHT, PANEL, TOP, BOTTOM = 840, 284, 248, 28, 204         # of all; of a panel: its width, and where it lies
+WIDTH, HEIGHT, PANEL, TOP, BOTTOM = 840, 290, 248, 28, 208         # of all; of a panel: its width, and where it lies
 STYLE = """
-text { font-family: system-ui, sans-serif; font-size: 16px; fill: #57606a }
-.title { font-size: 19px; font-weight: bold; fill: #1f2328 }
+text { font-family: system-ui, sans-serif; font-size: 19px; fill: #57606a }
+.title { font-size: 22px; font-weight: bold; fill: #1f2328 }
 .card { fill: #ffffff; stroke: #d0d7de }
 .axis { stroke: #8c959f; fill: none }
 .real { stroke: #8c959f; fill: none; stroke-width: 2 }
@@ -99,43 +99,43 @@ def _text(x, y, words, kind="", anchor="start"):
 
 
 def _curves(runs):
-    """Validation error before training and after each epoch, of full precision and of a network of signs."""
-    left, shown = 44, [(name, kind, runs[name]) for name, kind in (("full precision", "real"), ("BNN", "binary"))]
+    """Validation error before training and after each epoch, in full precision and with signs."""
+    left, shown = 56, [(name, kind, runs[name]) for name, kind in (("float", "real"), ("BNN", "binary"))]
     step = (PANEL - left) / max(len(run["valid_error"]) - 1 for _, _, run in shown)
 
     def height(error):                                             # from 0.5 to 100 percent, logarithmic
         return BOTTOM - (BOTTOM - TOP) * math.log(max(error, 0.5) / 0.5) / math.log(200)
 
     parts = [_text(0, 0, "Signs learn", "title"), f'<path class="axis" d="M{left},{TOP} V{BOTTOM} H{PANEL}"/>',
-             _text(left, BOTTOM + 24, "validation error, by epoch")]
-    parts += [_text(left - 6, height(error) + 6, f"{error} %", anchor="end") for error in (100, 10, 1)]
+             _text(left, BOTTOM + 26, "validation error")]
+    parts += [_text(left - 6, height(error) + 7, f"{error}%", anchor="end") for error in (100, 10, 1)]
     for line, (name, kind, run) in enumerate(shown):
         points = " ".join(f"{left + step * epoch:.1f},{height(error):.1f}"
                           for epoch, error in enumerate(run["valid_error"]))
         parts.append(f'<polyline class="{kind}" points="{points}"/>')
-        parts.append(_text(PANEL, TOP + 10 + 21 * line, name, "strong" if kind == "binary" else "", "end"))
-    errors = " and ".join(f"{run['test_error']:.1f}" for _, _, run in shown)
-    return [*parts, _text(PANEL, TOP + 52, f"test error {errors} %", anchor="end")]
+        parts.append(_text(PANEL, TOP + 12 + 25 * line, f"{name}: test {run['test_error']:.1f} %",
+                           "strong" if kind == "binary" else "", "end"))
+    return parts
 
 
 def _drift(weights):
     """Histograms of the real weights behind binary ones, one below the other."""
-    left, high = 88, (BOTTOM - TOP) / len(weights)
+    left, high = 72, (BOTTOM - TOP) / len(weights)
     width, largest = (PANEL - left) / CLASSES, max(map(max, weights.values()))
     parts = [_text(0, 0, "Weights go to ±1", "title")]
     for place, (epoch, shares) in enumerate(weights.items(), start=1):
         ground = TOP + high * place
         outline = "".join(f"V{ground - (high - 6) * share / largest:.1f} h{width:g} " for share in shares)
         parts += [f'<path class="strong" d="M{left},{ground:g} {outline}V{ground:g} z"/>',
-                  f'<path class="axis" d="M{left},{ground:g} H{PANEL}"/>', _text(0, ground - 4, f"epoch {epoch}")]
-    return parts + [_text(at, BOTTOM + 24, words, anchor="middle")
-                    for at, words in ((left, "−1"), ((left + PANEL) / 2, "0"), (PANEL - 4, "+1"))]
+                  f'<path class="axis" d="M{left},{ground:g} H{PANEL}"/>', _text(left - 10, ground - 4, epoch, anchor="end")]
+    return [*parts, _text(0, BOTTOM + 26, "epoch"), _text(left + 6, BOTTOM + 26, "−1", anchor="middle"),
+            _text((left + PANEL) / 2, BOTTOM + 26, "0", anchor="middle"), _text(PANEL, BOTTOM + 26, "+1", anchor="end")]
 
 
 def _word(digit):
     """The digit in grey, and as signs; below, the word."""
     side, right, above = 13, PANEL - 8 * 13, TOP + 16
-    parts = [_text(0, 0, "A digit is one word", "title"),
+    parts = [_text(0, 0, "A digit is a word", "title"),
              f'<path d="M0,{above} h{8 * side} v{8 * side} h-{8 * side} z" class="axis"/>']
     for row, pixels in enumerate(digit["pixels"]):
         for column, pixel in enumerate(pixels):
@@ -143,9 +143,9 @@ def _word(digit):
             sign = "strong" if 2 * pixel >= 255 else "faint"
             parts += [f'<path d="M{x},{y} h{side} v{side} h-{side} z" class="ink" fill-opacity="{pixel / 255:.2f}"/>',
                       f'<path d="M{right + x},{y} h{side - 1} v{side - 1} h-{side - 1} z" class="{sign}"/>']
-    below = above + 8 * side + 26
+    below = above + 8 * side + 27
     return [*parts, _text(PANEL / 2, above + 4 * side + 6, "→", "title", "middle"), _text(0, below, "64 pixels"),
-            _text(right, below, "64 signs", "strong"), _text(PANEL / 2, BOTTOM + 24, digit["word"], "strong", "middle")]
+            _text(right, below, "64 signs", "strong"), _text(PANEL / 2, BOTTOM + 26, digit["word"], "strong", "middle")]
 
 
 def picture(found):

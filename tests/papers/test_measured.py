@@ -231,36 +231,36 @@ def test_the_duration_of_steps():
 def test_the_table_keeps_published_and_measured_apart():
     rows = [error_row(),
             error_row(paper="ebp", variant="binary", form="sampled", command="it", cpu_minutes=None),
-            error_row(paper="ebp", variant="binary", command="it", cpu_minutes=None, date="2026-03-04"),
+            error_row(paper="ebp", variant="binary", command="it", cpu_minutes=None, date="2026-03-04",
+                      test_errors=[2.0, 1.1, 1.61], seeds=[0, 1, 2]),
             error_row(data="cifar10", net="convnet", epochs=14, note="n", versions="numpy 2.5", date="2026-02-03"),
             steps_row(), error_row(data="reuters_i6", preset="paper", paper="ebp", variant="binary", epochs=3),
             error_row(data="digits", command="bnn-ref train bnn --data digits")]
     measured.FILE.write_text(json.dumps(rows))
-    head = ["", "| system | hidden layers | epochs | error here | published error | here minus published | time | "
+    head = ["", "| system | error here | published error | here minus published | hidden layers | epochs | time | "
             "command |", "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     assert measured.table().splitlines() == [
         "**MNIST**", *head,
-        "| BNN deterministic | 3 × 1024 units, a quarter of the paper's width | 32 of 1000 | 1.57 % (seed 0) | 0.96 % | "
-        "not comparable | 7.4 min (CPU 7.1 min) | `bnn-ref train bnn` |",
-        "| EBP binary: sampled | 500 units; the paper's: not known | 32; the paper's: not known | 1.57 % (seed 0) | - | "
-        "- | 7.4 min | `it` |",
-        "| EBP binary |  |  | 1.57 % (seed 0) | 2.12 % | not comparable |  |  |",                      # of one run
+        "| BNN deterministic | 1.57 % (1 seed) | 0.96 % | not comparable | 3 × 1024 units, a quarter of the paper's "
+        "width | 32 of 1000 | 7.4 min (CPU 7.1 min) | `bnn-ref train bnn` |",
+        "| EBP binary: sampled | 1.57 % (1 seed) | - | - | 500 units; the paper's: ? | 32 of ? | 7.4 min | `it` |",
+        "| EBP binary | 1.57 % (3 seeds: 1.10 to 2.00) | 2.12 % | not comparable |  |  |  |  |",        # of one run
         "", "**CIFAR-10 (n)**", *head,
-        "| BNN deterministic | 6 convolutions of 32 to 128 maps, 2 × 256 units, a quarter of the paper's width | "
-        "14 of 500 | 1.57 % (seed 0) | 11.40 % | not comparable | 7.4 min (CPU 7.1 min) | `bnn-ref train bnn` |",
+        "| BNN deterministic | 1.57 % (1 seed) | 11.40 % | not comparable | 6 convolutions of 32 to 128 maps, "
+        "2 × 256 units, a quarter of the paper's width | 14 of 500 | 7.4 min (CPU 7.1 min) | `bnn-ref train bnn` |",
         "", "**CIFAR-10**", *head,
-        "| BNN deterministic | 6 convolutions of 128 to 512 maps, 2 × 1024 units | 0 of 500 | not trained: 20 steps | "
-        "11.40 % | - | 2.35 s a step, so 35.2 min an epoch; 2,310 MiB at most | `python -m it` |",
+        "| BNN deterministic | not trained: 20 steps | 11.40 % | - | 6 convolutions of 128 to 512 maps, "
+        "2 × 1024 units | 0 of 500 | 2.35 s a step, so 35.2 min an epoch; 2,310 MiB at most | `python -m it` |",
         "", "**Reuters I6**", *head,
-        "| EBP binary | 120 units | 3 of 3 | 1.57 % (seed 0) | 9.95 % | -8.38 | 7.4 min (CPU 7.1 min) | "
+        "| EBP binary | 1.57 % (1 seed) | 9.95 % | -8.38 | 120 units | 3 of 3 | 7.4 min (CPU 7.1 min) | "
         "`bnn-ref train bnn` |",
         "", "<details><summary>The 1,797 embedded digits, of which no paper has figures</summary>", *head,
-        "| BNN deterministic | 3 × 512 units | 32 | 1.57 % (seed 0) | - | - | 7.4 min (CPU 7.1 min) | "
+        "| BNN deterministic | 1.57 % (1 seed) | - | - | 3 × 512 units | 32 | 7.4 min (CPU 7.1 min) | "
         "`bnn-ref train bnn --data digits` |",
         "", "</details>",
         "", "Measured 2026-01-02 to 2026-03-04 with numpy 2.4.6; numpy 2.5. Training steps on a processor, 2 threads."]
     assert measured.chart() == [("BNN deterministic, MNIST, quick mlp", 0.96, [1.57]),
-                                ("EBP binary, MNIST, quick mlp", 2.12, [1.57]),
+                                ("EBP binary, MNIST, quick mlp", 2.12, [2.0, 1.1, 1.61]),
                                 ("BNN deterministic, CIFAR-10 (n), quick convnet", 11.40, [1.57]),
                                 ("EBP binary, Reuters I6, paper mlp", 9.95, [1.57])]
     assert measured.rows("ebp") == [rows[1], rows[2], rows[5]]
@@ -278,15 +278,16 @@ def test_the_short_table_has_the_longest_run_of_each_paper():
             error_row(paper="bitwise", variant="bipolar", form="round 2", epochs=280, test_errors=[1.8])]
     measured.FILE.write_text(json.dumps(rows))
     assert measured.short_table().splitlines() == [
-        "| on MNIST | hidden layers | epochs | error here | published, and of what network |",
+        "| on MNIST | error here | hidden layers | epochs | published error, and of what network |",
         "| --- | --- | --- | --- | --- |",
-        "| BinaryConnect stochastic | 3 × 1024 units | 32 | 1.57 % (seed 0) | "
+        "| BinaryConnect stochastic | 1.57 % (1 seed) | 3 × 1024 units | 32 | "
         "1.18 ± 0.04 % (3 × 1024 units, 1000 epochs) |",
-        "| BNN deterministic | 3 × 2048 units | 100 | 1.40 % (seed 0) | 0.96 % (3 × 4096 units, 1000 epochs) |",
-        "| Few Multiplications ternary | 3 × 1024 units | 32 | 1.57 % (seed 0) | 1.15 % (3 × 1024 units, 1000 epochs) |",
-        "| EBP binary | 500 units | 32 | 1.57 % (seed 0) | 2.12 % (network not known) |",
-        "| Bitwise NN bipolar: round 2 | 3 × 1024 units | 280 | 1.80 % (seed 0) | 1.33 % (3 × 1024 units) |",
-        "", "Full precision, 3 × 1024 units, 20 epochs: 1.57 % (seed 0); published 1.30 ± 0.04 % (3 × 1024 units, "
+        "| BNN deterministic | 1.40 % (1 seed) | 3 × 2048 units | 100 | 0.96 % (3 × 4096 units, 1000 epochs) |",
+        "| Few Multiplications ternary | 1.57 % (1 seed) | 3 × 1024 units | 32 | "
+        "1.15 % (3 × 1024 units, 1000 epochs) |",
+        "| EBP binary | 1.57 % (1 seed) | 500 units | 32 | 2.12 % (network not known) |",
+        "| Bitwise NN bipolar: round 2 | 1.80 % (1 seed) | 3 × 1024 units | 280 | 1.33 % (3 × 1024 units) |",
+        "", "Full precision, 3 × 1024 units, 20 epochs: 1.57 % (1 seed); published 1.30 ± 0.04 % (3 × 1024 units, "
         "1000 epochs)."]
 
 
