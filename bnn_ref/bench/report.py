@@ -1,4 +1,4 @@
-"""What people read of a timing: Markdown tables for the README, ratios by which kernels are judged, bars for a picture.
+"""What people read of a timing: Markdown tables, ratios by which kernels are judged, bars for a picture.
 
 All of it comes from one run's medians, as `contests.py` returns them.
 """

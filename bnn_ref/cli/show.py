@@ -88,8 +88,8 @@ def _published(paper):
 
 
 def _measured(row):
-    figure, points = measured.figure_of(row), measured.gap(row)
+    figure = measured.figure_of(row)
     beside = f", published {figure} %" if figure else ""
-    beside += "" if points is None else f", {points:+.2f} points"
+    beside += "" if measured.gap(row) is None else f" ({measured.difference(row)})"
     return (f"{measured.system(row)} on {measured.trained_on(row)}: {measured.summary(row)}{beside}; "
             f"{measured.recipe(row)}, {measured.duration(row)}; {row['date']}: {row['command']}")

@@ -9,7 +9,7 @@
 | η | `lr` | learning rate |
 | C | `loss` | squared hinge |
 
-Algorithm 1, one minibatch (`loop.training_step`) [BC-A1]:
+Algorithm 1, one minibatch (`train.training_step`) [BC-A1]:
 
 1. w_b = binarize(w); for k = 1..L a_k from a_{k-1} and w_b: `network.forward`
 2. ∂C/∂a_L, then for k = L..2 ∂C/∂a_{k-1} from ∂C/∂a_k and *the same* w_b: `network.backward`
@@ -45,7 +45,7 @@ FORMS = {
     "deterministic": {"real": Form(FLOAT["real"]), "sampled": Form(FLOAT["real"], sample_signs)},
 }
 
-# By (data, kind of net, preset). `quick` was chosen on validation error; the table of results has what it reaches.
+# By (data, kind of net, preset). `quick` was chosen on validation error; notebooks/results.md has what it reaches.
 RECIPES = {
     ("digits", "mlp", "quick"): Recipe("256FC-256FC", 120, 50, (3e-3, 3e-5)),
     ("digits", "convnet", "quick"): Recipe("32C3-32C3-MP2-64C3-MP2-128FC", 40, 50, (3e-3, 3e-5), pad_value=-1.0),

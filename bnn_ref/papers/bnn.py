@@ -10,7 +10,7 @@
 | γ_k | `1 / glorot_coefficient` | scale of the learning rate of W_k |
 | Htanh | `hard_tanh_forward` | whose derivative stands in for that of sign [BNN-4] [BNN-5] |
 
-Algorithm 1, one minibatch (`loop.training_step`) [BNN-A1]:
+Algorithm 1, one minibatch (`train.training_step`) [BNN-A1]:
 
 1. for k = 1..L: W_k^b = sign(W_k), s_k = a_{k-1}^b W_k^b, a_k = BatchNorm(s_k), and for k < L a_k^b = sign(a_k):
    `network.forward`; a_0 is the picture, real; pooling comes before batch normalization, as in the authors' code
@@ -20,7 +20,7 @@ Algorithm 1, one minibatch (`loop.training_step`) [BNN-A1]:
 3. W_k ← clip(Update(W_k, γ_k η, g_{W_k^b}), -1, 1), θ_k ← Update(θ_k, η, g_{θ_k}): `optim.*_step`,
    `optim.clip_weights`
 
-The statistics of batch normalization for test time are taken anew after each epoch (`loop.train` says why); the
+The statistics of batch normalization for test time are taken anew after each epoch (`train.train` says why); the
 authors' code keeps moving averages. The paper prints the decay of η inside the loop over layers; meant, and done here,
 is once an epoch.
 """
@@ -44,7 +44,7 @@ VOCABULARIES = {
 }
 FORMS = {}                                                                   # at test time: no other
 
-# By (data, kind of net, preset). `quick` was chosen on validation error; the table of results has what it reaches.
+# By (data, kind of net, preset). `quick` was chosen on validation error; notebooks/results.md has what it reaches.
 RECIPES = {
     ("digits", "mlp", "quick"): Recipe("512FC-512FC-512FC", 60, 50, (3e-3, 3e-5), dropout=(0.1, 0.2)),
     ("digits", "convnet", "quick"): Recipe("32C3-32C3-MP2-64C3-MP2-128FC", 30, 50, (3e-3, 3e-5), pad_value=-1.0),

@@ -10,7 +10,7 @@
 | η | `lr` | learning rate |
 | C | `loss` | squared hinge |
 
-One minibatch (`loop.training_step`):
+One minibatch (`train.training_step`):
 
 1. draw W for every layer; y from x and W, layer by layer: `network.forward`
 2. δ at the top, then downwards ds Wᵀ, which needs only changes of sign, and *only* in the gradient of the weights x̃ᵀ ds
@@ -56,7 +56,7 @@ FORMS = {
     },
 }
 
-# By (data, kind of net, preset). `quick` was chosen on validation error; the table of results has what it reaches.
+# By (data, kind of net, preset). `quick` was chosen on validation error; notebooks/results.md has what it reaches.
 RECIPES = {
     ("digits", "mlp", "quick"): Recipe("256FC-256FC", 120, 50, (3e-3, 3e-5)),
     ("digits", "convnet", "quick"): Recipe("32C3-32C3-MP2-64C3-MP2-128FC", 30, 50, (3e-3, 3e-5), pad_value=-1.0),

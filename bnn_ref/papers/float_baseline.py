@@ -22,7 +22,7 @@ SVHN_INPUTS = (unit_contrast_inputs, local_contrast_inputs)
 VOCABULARIES = {"real": Vocabulary(steps.dense_step, steps.conv_step, steps.relu_step)}
 FORMS = {}                                                                   # at test time: no other
 
-# By (data, kind of net, preset). `quick` was chosen on validation error; the table of results has what it reaches.
+# By (data, kind of net, preset). `quick` was chosen on validation error; notebooks/results.md has what it reaches.
 RECIPES = {
     ("digits", "mlp", "quick"): Recipe("256FC-256FC", 40, 50, (3e-3, 3e-5)),
     ("digits", "convnet", "quick"): Recipe("32C3-32C3-MP2-64C3-MP2-128FC", 20, 50, (3e-3, 3e-5), pad_value=-1.0),

@@ -1,12 +1,14 @@
 """What the recipes reached here, beside what is published: rows of finished runs, each with the command to repeat it.
 
-They are data, in `measured.json`; `cli.measure` puts them there, the table of results and `bnn-ref papers` show them.
+They are data, in `measured.json`; `bnn-ref measure` puts them there, a page of results and `bnn-ref papers` show them.
 """
 
 import json
+import re
 import statistics
 from pathlib import Path
 
+from ..nets.recipe import choose
 from . import PAPERS, published
 
 FILE = Path(__file__).with_name("measured.json")
@@ -64,6 +66,39 @@ def gap(row):
     return statistics.mean(row["test_errors"]) - figure.error if figure and row["kind"] == "error" else None
 
 
+def layers(row):
+    """The hidden layers of the network, in the papers' notation."""
+    try:
+        return choose(PAPERS[row["paper"]].RECIPES, row["data"], row["net"], row["preset"], row["variant"]).net
+    except KeyError:                             # of a text task, for which there is one network alone
+        return "120FC"
+
+
+def in_words(notation):
+    """Layers for those who do not know the notation: "1024FC-1024FC" is "2 × 1024 units"."""
+    maps, units = (re.findall(rf"(\d+){kind}", notation) for kind in ("C", "FC"))
+    words = [f"{len(maps)} convolutions of {maps[0]} to {maps[-1]} maps"] if maps else []
+    if len(units) == 1 or len(set(units)) > 1:
+        words.append(f"{' and '.join(units)} units")
+    elif units:
+        words.append(f"{len(units)} × {units[0]} units")
+    return ", ".join(words)
+
+
+def comparable(row):
+    """Whether the network, its epochs and the data are those of the published figure, as far as these are known."""
+    figure = figure_of(row)
+    return bool(figure) and not row["note"] and (figure.layers, figure.epochs) == (layers(row), row["epochs"])
+
+
+def difference(row):
+    """The gap in words: "+1.88", "not comparable", or "-" where nothing is published, or nothing was trained."""
+    points = gap(row)
+    if points is None:
+        return "-"
+    return f"{points:+.2f}" if comparable(row) else "not comparable"
+
+
 def recipe(row):
     """Which of the paper's recipes: "quick mlp, 20 epochs"."""
     epochs = f"0 of {row['epochs']}" if row["kind"] == "steps" else row["epochs"]
@@ -87,11 +122,12 @@ def _minutes(minutes):
 
 # --- the table -----------------------------------------------------------------------------------------------------
 
-HEAD = ("system", "published error", "error here", "here minus published", "recipe and time", "command")
+HEAD = ("system", "error here", "published error", "here minus published", "hidden layers", "epochs", "time", "command")
 
 
 def table():
-    """All rows as Markdown, for the README: a table for each of the papers' data and, folded away, one for the digits.
+    """All rows as Markdown, for the page of results: a table for each of the papers' data and, folded away, one for the
+    digits.
 
     What rows of one command share is said once; below is what all were measured with.
     """
@@ -110,15 +146,66 @@ def table():
 
 
 def _rows_as_markdown(chosen):
-    lines, command = [HEAD, ["---"] * len(HEAD)], None
+    lines, command = [], None
     for row in chosen:
-        figure, points = figure_of(row), gap(row)
-        shared = f"{recipe(row)}, {duration(row)}", f"`{row['command']}`"
-        lines.append([system(row), f"{figure} %" if figure else "-", summary(row),
-                      "-" if points is None else f"{points:+.2f}",
-                      *(("", "") if row["command"] == command else shared)])
+        figure, first = figure_of(row), row["command"] != command
         command = row["command"]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        of = next(filter(None, (figure_of(other) for other in chosen if other["command"] == command)), None)
+        shared = (*_trained(row, of), duration(row), f"`{command}`") if first else ("",) * 4
+        lines.append([system(row), _error(row), f"{figure} %" if figure else "-", difference(row), *shared])
+    return _markdown(HEAD, lines)
+
+
+def _error(row):
+    """As `summary`, in fewer words: "1.53 % (3 seeds: 1.40 to 1.66)"."""
+    if row["kind"] == "steps":
+        return summary(row)
+    errors = row["test_errors"]
+    spread = f"{len(errors)} seeds: {min(errors):.2f} to {max(errors):.2f}" if len(errors) > 1 else "1 seed"
+    return f"{statistics.mean(errors):.2f} % ({spread})"
+
+
+def _trained(row, figure):
+    """(hidden layers, epochs) in words, beside those of the published figure where there is one; "?": not known."""
+    here, epochs = in_words(layers(row)), str(0 if row["kind"] == "steps" else row["epochs"])
+    if figure is None:
+        return here, epochs
+    return here + _beside(layers(row), figure.layers), f"{epochs} of {figure.epochs or '?'}"
+
+
+def _beside(here, there):
+    """What a stranger is told of the paper's layers: nothing where they are these."""
+    if here == there:
+        return ""
+    for factor, fraction in ((2, "half"), (4, "a quarter of")):
+        if re.sub(r"\d+(?=F?C)", lambda width, factor=factor: str(factor * int(width[0])), here) == there:
+            return f", {fraction} the paper's width"
+    return f"; the paper's: {in_words(there) if there else '?'}"
+
+
+def _markdown(head, lines):
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines])
+
+
+def short_table():
+    """The longest run of each paper on MNIST, five rows of Markdown for the README; full precision in a sentence."""
+    def longest(paper):
+        return max((row for row in rows(paper) if row["data"] == "mnist" and figure_of(row)
+                    and row["form"] in ("", "round 2")), key=lambda row: row["epochs"])
+
+    head = ("on MNIST", "error here", "hidden layers", "epochs", "published error, and of what network")
+    lines = [[system(row), _error(row), in_words(layers(row)), str(row["epochs"]), _published(figure_of(row))]
+             for row in map(longest, list(PAPERS)[1:])]
+    row = longest("float")
+    return (f"{_markdown(head, lines)}\n\nFull precision, {in_words(layers(row))}, {row['epochs']} epochs: "
+            f"{_error(row)}; published {_published(figure_of(row))}.")
+
+
+def _published(figure):
+    """A published error with what was trained: "0.96 % (3 × 4096 units, 1000 epochs)"."""
+    how = [in_words(figure.layers) if figure.layers else "network not known"]
+    how += [f"{figure.epochs} epochs"] if figure.epochs else []
+    return f"{figure} % ({', '.join(how)})"
 
 
 def chart():

@@ -119,6 +119,20 @@ def test_published_figures_say_where_they_stand():
             assert one.source == places[one.paper, one.variant]
 
 
+def test_the_recipes_of_the_papers_train_what_was_published():
+    """Where neither paper nor code says how long, the recipe has a number of its own."""
+    seen = 0
+    for one in published.FIGURES:
+        recipes = PAPERS[one.paper].RECIPES
+        own = recipes.get((one.data, one.net, "paper", one.variant)) or recipes.get((one.data, one.net, "paper"))
+        if own:
+            assert (own.net, one.epochs or own.epochs) == (one.layers, own.epochs)
+            seen += 1
+        else:
+            assert one.paper == "ebp"
+    assert seen > 20
+
+
 def test_what_is_published_is_of_networks_that_are_here():
     assert list(published.SYSTEMS) == list(PAPERS)
     assert list(published.DATA) == [*data.SCRIPTS, *text_tasks.TASKS, "digits"]
@@ -175,6 +189,31 @@ def test_the_gap_is_what_is_missing_here():
     assert measured.gap(steps_row()) is None
 
 
+@pytest.mark.parametrize(("notation", "words"), [
+    ("1024FC-1024FC-1024FC", "3 × 1024 units"), ("500FC", "500 units"), ("70FC-30FC", "70 and 30 units"),
+    ("32C3-MP2-64C3-MP2-512FC", "2 convolutions of 32 to 64 maps, 512 units"),
+    ("128C3V-128C3V-MP2-256C2V-1024FC", "3 convolutions of 128 to 256 maps, 1024 units")])
+def test_layers_in_words(notation, words):
+    assert measured.in_words(notation) == words
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"preset": "paper", "epochs": 1000}, "+0.61"), ({"preset": "paper", "epochs": 999}, "not comparable"),
+    ({"epochs": 1000}, "not comparable"), ({"preset": "paper", "epochs": 1000, "note": "JPEG"}, "not comparable"),
+    ({"form": "binary"}, "-"), ({"preset": "paper", "variant": "shift", "epochs": 240}, "not comparable"),
+    ({"paper": "ebp", "variant": "binary", "epochs": 40}, "not comparable")])
+def test_a_difference_is_of_two_equal_networks(changes, words):
+    assert measured.difference(error_row(**changes)) == words
+    assert measured.difference(steps_row()) == "-"
+
+
+def test_what_stands_beside_the_paper_s_layers():
+    assert measured._beside("32C3-MP2-256FC", "64C3-MP2-512FC") == ", half the paper's width"
+    assert measured._beside("32C3-MP2-256FC", "64C3-128C3-MP2-1024FC") == (
+        "; the paper's: 2 convolutions of 64 to 128 maps, 1024 units")
+    assert measured._beside("256FC", "256FC") == ""
+
+
 @pytest.mark.parametrize(("changes", "words"), [
     ({"minutes": 0.04, "cpu_minutes": None}, "2 s"), ({"minutes": 1.0, "cpu_minutes": 0.99}, "1.0 min (CPU 59 s)"),
     ({"minutes": 99.94, "cpu_minutes": 100}, "99.9 min (CPU 1.7 h)"), ({"minutes": 150, "cpu_minutes": None}, "2.5 h")])
@@ -192,33 +231,64 @@ def test_the_duration_of_steps():
 def test_the_table_keeps_published_and_measured_apart():
     rows = [error_row(),
             error_row(paper="ebp", variant="binary", form="sampled", command="it", cpu_minutes=None),
-            error_row(paper="ebp", variant="binary", command="it", cpu_minutes=None, date="2026-03-04"),
-            error_row(data="cifar10", note="n", versions="numpy 2.5", date="2026-02-03"), steps_row(),
+            error_row(paper="ebp", variant="binary", command="it", cpu_minutes=None, date="2026-03-04",
+                      test_errors=[2.0, 1.1, 1.61], seeds=[0, 1, 2]),
+            error_row(data="cifar10", net="convnet", epochs=14, note="n", versions="numpy 2.5", date="2026-02-03"),
+            steps_row(), error_row(data="reuters_i6", preset="paper", paper="ebp", variant="binary", epochs=3),
             error_row(data="digits", command="bnn-ref train bnn --data digits")]
     measured.FILE.write_text(json.dumps(rows))
-    head = ["", "| system | published error | error here | here minus published | recipe and time | command |",
-            "| --- | --- | --- | --- | --- | --- |"]
+    head = ["", "| system | error here | published error | here minus published | hidden layers | epochs | time | "
+            "command |", "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     assert measured.table().splitlines() == [
         "**MNIST**", *head,
-        "| BNN deterministic | 0.96 % | 1.57 % (seed 0) | +0.61 | quick mlp, 32 epochs, 7.4 min (CPU 7.1 min) | "
-        "`bnn-ref train bnn` |",
-        "| EBP binary: sampled | - | 1.57 % (seed 0) | - | quick mlp, 32 epochs, 7.4 min | `it` |",
-        "| EBP binary | 2.12 % | 1.57 % (seed 0) | -0.55 |  |  |",                                   # of one run
+        "| BNN deterministic | 1.57 % (1 seed) | 0.96 % | not comparable | 3 × 1024 units, a quarter of the paper's "
+        "width | 32 of 1000 | 7.4 min (CPU 7.1 min) | `bnn-ref train bnn` |",
+        "| EBP binary: sampled | 1.57 % (1 seed) | - | - | 500 units; the paper's: ? | 32 of ? | 7.4 min | `it` |",
+        "| EBP binary | 1.57 % (3 seeds: 1.10 to 2.00) | 2.12 % | not comparable |  |  |  |  |",        # of one run
         "", "**CIFAR-10 (n)**", *head,
-        "| BNN deterministic | - | 1.57 % (seed 0) | - | quick mlp, 32 epochs, 7.4 min (CPU 7.1 min) | "
-        "`bnn-ref train bnn` |",
+        "| BNN deterministic | 1.57 % (1 seed) | 11.40 % | not comparable | 6 convolutions of 32 to 128 maps, "
+        "2 × 256 units, a quarter of the paper's width | 14 of 500 | 7.4 min (CPU 7.1 min) | `bnn-ref train bnn` |",
         "", "**CIFAR-10**", *head,
-        "| BNN deterministic | 11.40 % | not trained: 20 steps | - | paper convnet, 0 of 500 epochs, "
-        "2.35 s a step, so 35.2 min an epoch; 2,310 MiB at most | `python -m it` |",
+        "| BNN deterministic | not trained: 20 steps | 11.40 % | - | 6 convolutions of 128 to 512 maps, "
+        "2 × 1024 units | 0 of 500 | 2.35 s a step, so 35.2 min an epoch; 2,310 MiB at most | `python -m it` |",
+        "", "**Reuters I6**", *head,
+        "| EBP binary | 1.57 % (1 seed) | 9.95 % | -8.38 | 120 units | 3 of 3 | 7.4 min (CPU 7.1 min) | "
+        "`bnn-ref train bnn` |",
         "", "<details><summary>The 1,797 embedded digits, of which no paper has figures</summary>", *head,
-        "| BNN deterministic | - | 1.57 % (seed 0) | - | quick mlp, 32 epochs, 7.4 min (CPU 7.1 min) | "
+        "| BNN deterministic | 1.57 % (1 seed) | - | - | 3 × 512 units | 32 | 7.4 min (CPU 7.1 min) | "
         "`bnn-ref train bnn --data digits` |",
         "", "</details>",
         "", "Measured 2026-01-02 to 2026-03-04 with numpy 2.4.6; numpy 2.5. Training steps on a processor, 2 threads."]
     assert measured.chart() == [("BNN deterministic, MNIST, quick mlp", 0.96, [1.57]),
-                                ("EBP binary, MNIST, quick mlp", 2.12, [1.57])]
-    assert measured.rows("ebp") == rows[1:3]
+                                ("EBP binary, MNIST, quick mlp", 2.12, [2.0, 1.1, 1.61]),
+                                ("BNN deterministic, CIFAR-10 (n), quick convnet", 11.40, [1.57]),
+                                ("EBP binary, Reuters I6, paper mlp", 9.95, [1.57])]
+    assert measured.rows("ebp") == [rows[1], rows[2], rows[5]]
     assert measured.rows() == rows
+
+
+def test_the_short_table_has_the_longest_run_of_each_paper():
+    rows = [error_row(paper="float", variant="real", epochs=20), error_row(test_errors=[9.0]),
+            error_row(preset="long", epochs=100, test_errors=[1.4]),
+            error_row(net="convnet", epochs=500),                                                # nothing published
+            error_row(paper="binaryconnect", variant="stochastic"),
+            error_row(paper="binaryconnect", variant="stochastic", form="binary", epochs=99),
+            error_row(paper="few_multiplications", variant="ternary"), error_row(paper="ebp", variant="binary"),
+            error_row(paper="bitwise", variant="bipolar", form="round 1", epochs=280),
+            error_row(paper="bitwise", variant="bipolar", form="round 2", epochs=280, test_errors=[1.8])]
+    measured.FILE.write_text(json.dumps(rows))
+    assert measured.short_table().splitlines() == [
+        "| on MNIST | error here | hidden layers | epochs | published error, and of what network |",
+        "| --- | --- | --- | --- | --- |",
+        "| BinaryConnect stochastic | 1.57 % (1 seed) | 3 × 1024 units | 32 | "
+        "1.18 ± 0.04 % (3 × 1024 units, 1000 epochs) |",
+        "| BNN deterministic | 1.40 % (1 seed) | 3 × 2048 units | 100 | 0.96 % (3 × 4096 units, 1000 epochs) |",
+        "| Few Multiplications ternary | 1.57 % (1 seed) | 3 × 1024 units | 32 | "
+        "1.15 % (3 × 1024 units, 1000 epochs) |",
+        "| EBP binary | 1.57 % (1 seed) | 500 units | 32 | 2.12 % (network not known) |",
+        "| Bitwise NN bipolar: round 2 | 1.80 % (1 seed) | 3 × 1024 units | 280 | 1.33 % (3 × 1024 units) |",
+        "", "Full precision, 3 × 1024 units, 20 epochs: 1.57 % (1 seed); published 1.30 ± 0.04 % (3 × 1024 units, "
+        "1000 epochs)."]
 
 
 def test_a_table_of_one_day():
@@ -415,7 +485,7 @@ def test_the_row_of_twenty_steps(monkeypatch):
                    "--variant shift"}
     measure.add([row | {"date": "", "machine": "m", "versions": "v"}])
     assert "| 11.40 % |" not in measured.table()                             # that is the other variant's
-    assert "| 10.15 % | not trained: 20 steps | - |" in measured.table()
+    assert "| not trained: 20 steps | 10.15 % | - |" in measured.table()
 
 
 def test_training_sets_are_as_large_as_the_data_scripts_leave_them():
