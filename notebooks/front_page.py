@@ -127,7 +127,8 @@ def _drift(weights):
         ground = TOP + high * place
         outline = "".join(f"V{ground - (high - 6) * share / largest:.1f} h{width:g} " for share in shares)
         parts += [f'<path class="strong" d="M{left},{ground:g} {outline}V{ground:g} z"/>',
-                  f'<path class="axis" d="M{left},{ground:g} H{PANEL}"/>', _text(left - 10, ground - 4, epoch, anchor="end")]
+                  f'<path class="axis" d="M{left},{ground:g} H{PANEL}"/>',
+                  _text(left - 10, ground - 4, epoch, anchor="end")]
     return [*parts, _text(0, BOTTOM + 26, "epoch"), _text(left + 6, BOTTOM + 26, "−1", anchor="middle"),
             _text((left + PANEL) / 2, BOTTOM + 26, "0", anchor="middle"), _text(PANEL, BOTTOM + 26, "+1", anchor="end")]
 

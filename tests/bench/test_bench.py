@@ -1,4 +1,4 @@
-"""Timings are of verified kernels, in turns, and what the README shows are rungs that exist."""
+"""Timings are of verified kernels, in turns, and what the page of timings shows are rungs that exist."""
 
 import dataclasses
 import itertools
@@ -20,7 +20,7 @@ from bnn_ref.papers import bnn
 
 pytest.importorskip("threadpoolctl", reason="timings need the extra `bench`")
 pytestmark = pytest.mark.skipif(not compiled.COMPILED, reason="timings need compiled kernels")
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "notebooks" / "speed.md").read_text(encoding="utf-8")
 CPU = [rung.name for rung in LADDER if rung.module != "cuda"]
 
 
@@ -181,9 +181,9 @@ def test_what_timings_need_is_said_in_one_line(missing, monkeypatch, capsys):
     assert missing in error.lower() and error.count("\n") == 1
 
 
-def test_the_readme_shows_the_rungs_there_are():
+def test_the_page_shows_the_rungs_there_are():
     for what in contests.BENCHES:
-        block = re.search(rf"<!-- bench {what} -->\n(.*?)\n<!-- /bench {what} -->", README, re.S)[1]
+        block = re.search(rf"<!-- bench {what} -->\n(.*?)\n<!-- /bench {what} -->", PAGE, re.S)[1]
         assert f"`bnn-ref bench {what}`" in block
         if what == "matmul":
             shown = re.findall(r"^\| `(\w+)` \| 1 \| ([^|]*) \|", block, re.M)

@@ -116,7 +116,28 @@ def test_no_link_leads_nowhere(site, pages):
 
 
 def test_the_address_of_the_site_shows_the_readme(site):
-    assert "Two commands" in (site / "index.html").read_text(encoding="utf-8")
+    """With its picture, as a file of the site."""
+    text = (site / "index.html").read_text(encoding="utf-8")
+    assert "Two commands" in text
+    picture = re.search(r'<img alt="[^"]+" src="(_images/[^"]*\.svg)"', text)[1]
+    assert (site / picture).read_bytes() == (ROOT / "notebooks" / "front_page.svg").read_bytes()
+
+
+def test_every_wing_is_a_page_of_the_reference():
+    """Of a folder, the folder itself comes first; what stands beside the folders shares two pages."""
+    wings = {path.parent.name for path in (ROOT / "bnn_ref").glob("*/__init__.py")}
+    reference = {path.stem: re.findall(r"^   (\w[\w.]*)$", path.read_text(encoding="utf-8"), re.M)
+                 for path in (ROOT / "notebooks" / "site").glob("*.rst")}
+    assert set(reference) == wings | {"gradients", "files"}
+    for name, modules in reference.items():
+        if name in wings:
+            assert modules[0] == name and all(module.startswith(f"{name}.") for module in modules[1:])
+
+
+def test_pages_of_figures_and_of_the_project_are_there(site):
+    for page in ("results", "speed", "contributing", "site/history"):
+        assert f'href="notebooks/{page}.html"' in (site / "index.html").read_text(encoding="utf-8")
+        assert (site / "notebooks" / f"{page}.html").is_file()
 
 
 def test_binder_installs_what_the_lessons_need():
