@@ -318,3 +318,11 @@ def test_every_step_that_draws_draws_anew():
     act, drop = steps.stochastic_sign_step("act"), steps.dropout_step("drop", 0.5)
     assert not np.array_equal(act.draw(rng, x), act.draw(rng, x))
     assert not np.array_equal(drop.draw(rng, x), drop.draw(rng, x))
+
+
+@pytest.mark.parametrize("make", [steps.batchnorm_step, steps.shift_batchnorm_step], ids=lambda make: make.__name__)
+def test_a_normalization_that_has_seen_nothing_changes_nothing(make):
+    net = (make("bn", 3),)
+    params, running = network.init(net, np.random.default_rng(0), np.float64)
+    x = np.random.default_rng(1).standard_normal((4, 3))
+    np.testing.assert_allclose(network.predict(net, params, running, x), x, rtol=1e-4)
