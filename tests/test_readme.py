@@ -220,7 +220,7 @@ def test_the_commands_measured_are_commands_and_lead_to_recipes():
         assert sum(chosen.epochs for chosen, _ in choices.rounds_of(settings, 50_000)) == row["epochs"]
 
 
-@pytest.mark.parametrize(("name", "least"), zip(PAGES, (10, 40, 4, 0, 4)))
+@pytest.mark.parametrize(("name", "least"), list(zip(PAGES, (10, 40, 4, 0, 4))))
 def test_every_command_shown_parses(name, least):
     shown = re.findall(r"(?:\bbnn-ref|-m bnn_ref) ([^`\n&]+)", PAGES[name])
     assert len(shown) >= least
@@ -278,7 +278,7 @@ def headings(path):
             for line in re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)}
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", list(PAGES))
 def test_links_lead_to_files_and_their_sections(name):
     folder = (ROOT / name).parent
     targets = re.findall(r"\]\(([^)]+)\)", PAGES[name])
@@ -302,7 +302,7 @@ def test_the_repository_has_one_address():
 
 def test_every_wing_is_on_the_map():
     shown = re.findall(r"\]\(bnn_ref/([\w.]+)\)", README.split("## Map")[1].split("\n## ")[0])
-    wings = sorted(LEVEL.keys() - {"__main__", "__init__"}, key=LEVEL.get)
+    wings = [wing for wing in LEVEL if wing not in ("__main__", "__init__")]
     assert [name.removesuffix(".py") for name in shown] == wings            # from the top down, each in one place
 
 
