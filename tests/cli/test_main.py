@@ -420,7 +420,7 @@ def test_a_reader_who_left_is_exit_code_1(args, finished, tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
     left = subprocess.run([sys.executable, "-m", "bnn_ref", *args], cwd=tmp_path, stdout=writer, text=True,
-                          stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
+                          stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""})
     os.close(writer)
     assert (left.returncode, left.stderr) == (1, "")
 

@@ -129,6 +129,22 @@ def test_what_is_left_of_a_run_is_its_best_epoch(seen):
         assert record[key] == pytest.approx(sum(epoch[key] for epoch in record["history"]))
 
 
+def test_a_run_is_its_rounds_one_after_another_from_its_seed():
+    """Nothing scripted: as lessons write it."""
+    train("--out", "run", "--seed", "7")
+    net, chosen = by_hand(0)
+    *_, state = loop.train(net, chosen, DIGITS, loop.start(net, chosen, 7), 7)
+    errors = [loop.error_rate(net, state.best_params, state.best_running, DIGITS.test_x, DIGITS.test_y)]
+    net, chosen = by_hand(1)
+    *_, state = loop.train(net, chosen, DIGITS, loop.go_on(net, chosen, 7, state), 7, first=3)
+    errors += [loop.error_rate(net, state.best_params, state.best_running, DIGITS.test_x, DIGITS.test_y)]
+    with np.load("run/params.npz") as stored:
+        assert same(dict(stored), state.best_params | state.best_running)
+    record = runs.read(Path("run"))
+    assert (record["rounds"], record["best_epoch"]) == (errors, state.best_epoch)
+    assert [epoch["loss"] for epoch in record["history"]] == [epoch["loss"] for epoch in state.history]
+
+
 def test_the_test_set_is_looked_at_once_a_round_by_its_best_epoch(seen):
     train("--out", "run")
     assert len(seen.tested) == 2
@@ -140,11 +156,15 @@ def test_the_test_set_is_looked_at_once_a_round_by_its_best_epoch(seen):
     assert record["test_error"] == record["rounds"][1]
 
 
+def by_hand(number):
+    """(network, Recipe) of a round."""
+    paper = PAPERS["binaryconnect"]
+    chosen, vocabulary = recipe.rounds(paper.RECIPES[KEY], paper.VOCABULARIES["stochastic"])[number]
+    return recipe.build(chosen, DIGITS.shape, DIGITS.classes, vocabulary), chosen
+
+
 def measured_by_hand(seen, number, epoch):
-    settings = {**dict.fromkeys(("epochs", "lr", "batch")), "paper": "binaryconnect", "data": "digits", "net": "mlp",
-                "preset": "quick", "variant": "stochastic"}
-    chosen, vocabulary = choices.rounds_of(settings, 0)[number]
-    net = recipe.build(chosen, DIGITS.shape, DIGITS.classes, vocabulary)
+    net, _ = by_hand(number)
     return loop.error_rate(net, seen.states[epoch].params, seen.states[epoch].running, DIGITS.test_x, DIGITS.test_y)
 
 
