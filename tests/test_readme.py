@@ -44,12 +44,17 @@ def between(page, marker):
 
 
 def test_the_first_screen_is_one_sentence_a_picture_links_code_and_two_commands():
-    title, sentence, picture, links, code = re.split(r"\n\n(?!x = )", README.split("\n## ")[0].strip())
+    title, sentence, picture, caption, links, code = re.split(r"\n\n(?!x = )", README.split("\n## ")[0].strip())
     assert title == "# bnn_ref"
     assert sentence.count(". ") == 0 and sentence.endswith(".") and len(sentence) < 250
     description, file = re.fullmatch(r"!\[(.*)\]\((.*)\)", picture).groups()
     assert (ROOT / file) == front_page.PICTURE
     assert 100 < len(description) < 400
+    runs = front_page.drawn()["runs"]
+    for shown, drawn in zip(re.findall(r"`bnn-ref (.*?)`", caption), (runs["BNN"], runs["BinaryConnect"]), strict=True):
+        asked, done = (main._parser().parse_args(shlex.split(command)) for command in (
+            shown, drawn["command"].removeprefix("bnn-ref ")))
+        assert choices.choose(asked) == choices.choose(done)
     assert len(re.findall(r"\[[^]]+\]\([^)]+\)", links)) == 5
     lines = [line for line in code.splitlines()[1:-1] if line]
     assert len(lines) == 8
