@@ -75,7 +75,7 @@ if COMPILED:
 
         def load(self, key):
             found, data = super().load(key) or (None, None)
-            return data if found == key else None      # else two processes have written at once, index and data by turns
+            return data if found == key else None      # else two processes wrote at once, one the index, one the data
 
     class _Cache(FunctionCache):
         """Numba's cache on disk. Its own would keep a kernel when another file changed whose code is compiled into it;
