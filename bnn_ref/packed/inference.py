@@ -37,7 +37,7 @@ from ..kernels import bits, ladder, packed_conv
 from ..kernels.ladder import plane_matmul
 from ..kernels.recycle import empty
 from ..kernels.sign_accumulate import sign_accumulate
-from ..training.loop import scale_pixels
+from ..training.loop import finite_logits, scale_pixels
 from .convert import FRONTS
 from .layers import BITS, REALS, BitLayer, normalize, scaled
 
@@ -70,8 +70,11 @@ def predict(packed, images, rung=None):
 
 
 def predict_labels(packed, images, rung=None):
-    """The class of the largest logit, the first of equals: (N,) int64. Arguments and errors as of `predict`."""
-    return predict(packed, images, rung).argmax(axis=1)
+    """The class of the largest logit, the first of equals: (N,) int64. Arguments and errors as of `predict`.
+
+    Raises loop.TrainingError where a logit is NaN or infinite, as `loop.error_rate` does.
+    """
+    return finite_logits(predict(packed, images, rung)).argmax(axis=1)
 
 
 def _preprocessed(fronts, images):
