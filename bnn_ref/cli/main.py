@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from .. import __version__, data
@@ -117,7 +118,9 @@ def main(argv=None):
     """Run the program with the given arguments (default: the process's); returns the exit code."""
     try:
         options = _parser().parse_args(argv)
-        return options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return options.run(options)
     except (UsageError, data.DataError, runs.RunError, DamagedError, loop.TrainingError) as error:
         return _fail(error)
     except BrokenPipeError:                            # `| head` has seen enough
@@ -129,6 +132,10 @@ def main(argv=None):
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}")
+
+
+def _warn(message, *_):
+    print(f"bnn-ref: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _fail(error):

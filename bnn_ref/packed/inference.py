@@ -33,6 +33,7 @@ import math
 
 import numpy as np
 
+from .. import advice
 from ..kernels import bits, ladder, packed_conv
 from ..kernels.ladder import plane_matmul
 from ..kernels.recycle import empty
@@ -53,8 +54,10 @@ def predict(packed, images, rung=None):
     Returns (N, classes) float32. Raises TypeError or ValueError for images of another dtype or shape.
     """
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
-        came = f"dtype {images.dtype}" if isinstance(images, np.ndarray) else type(images).__name__
-        raise TypeError(f"images: expected a uint8 array, got {came}")
+        if not isinstance(images, np.ndarray):
+            raise TypeError(f"images: expected a uint8 array, got {type(images).__name__}")
+        raise TypeError(f"images: expected a uint8 array, got dtype {images.dtype}; "
+                        f"{advice.for_values('images', images)}")
     if images.ndim != 4 or images.shape[1:] != packed.shape:
         raise ValueError(f"images: expected shape (N, {', '.join(map(str, packed.shape))}), got {images.shape}")
     rung = None if rung is None else ladder.rung(rung)
