@@ -3,7 +3,7 @@ Whatever is wrong with a file is said here, in one line, before an epoch is spen
 
 The format is an .npz archive (a zip file of .npy arrays, as `numpy.savez` writes it) with these arrays:
 
-    train_x, test_x    uint8, N x C x H x W: images, channels first, grey values 0..255
+    train_x, test_x    uint8, N x C x H x W: images, channels first, grey values 0..255; N x H x W where C is 1
     train_y, test_y    any integer dtype, (N,): class labels from 0 up
     valid_x, valid_y   the same for validation; optional, both or neither
 
@@ -14,17 +14,18 @@ class with n images round(n / 10), but 1 at least, drawn with the seed SPLIT_SEE
 gives one split; this needs two training images of every class. Three lines of NumPy write such a file:
 
     import numpy as np
-    images, labels = np.zeros((100, 1, 8, 8), np.uint8), np.arange(100) % 10
+    images, labels = np.full((100, 1, 8, 8), 255, np.uint8), np.arange(100) % 10
     np.savez("mine.npz", train_x=images, train_y=labels, test_x=images, test_y=labels)
 
-`save` does so too, and checks the arrays first; `load("mine.npz")` reads it. The data sets of NAMES are
-such files in `data_folder()`, except `digits`, which comes with the package (data_scripts/digits.py tells
-from where).
+`save` does so too, and checks the arrays first; where they do not fit, it says what to write instead, by what
+came. `load("mine.npz")` reads the file. The data sets of NAMES are such files in `data_folder()`, except
+`digits`, which comes with the package (data_scripts/digits.py tells from where).
 """
 
 import hashlib
 import os
 import sys
+import warnings
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
+from . import advice
 from .files import DamagedError, atomic_write, read_arrays
 
 SCRIPTS = ("mnist", "cifar10", "svhn")  # the names that data_scripts/<name>.py brings
@@ -52,6 +54,10 @@ class DataError(ValueError):
 
     def __init__(self, message):
         super().__init__(" ".join(str(message).splitlines()))  # causes quoted from elsewhere may have several
+
+
+class DataWarning(UserWarning):
+    """Data of the right form that are hardly what was meant."""
 
 
 @dataclass(frozen=True, eq=False)  # eq=False: == of arrays has no single truth value; compare fingerprints
@@ -119,6 +125,7 @@ def load(source, data_dir=None):
         arrays = _read(path)
     except FileNotFoundError:
         raise DataError(_absence(source, path.absolute(), data_dir)) from None
+    arrays = {key: _with_channel(key, array) for key, array in arrays.items()}
     _check(path, arrays)
     arrays = {key: np.ascontiguousarray(array, DTYPES[key[-1]]) for key, array in arrays.items()}
     if "valid_x" not in arrays:
@@ -140,14 +147,15 @@ class Pieces:
 def save(path, train_x, train_y, test_x, test_y, valid_x=None, valid_y=None):
     """Check the arrays as `load` does and write them to `path` (.npz), whole or not at all; makes the folder.
 
-    Images uint8 N x C x H x W, an array or Pieces; labels any integer dtype (N,), stored as int64. Equal data give
-    equal bytes. Raises DataError for data that differ from the format, OSError where the file cannot be written.
+    Images uint8 N x C x H x W, or N x H x W for one channel, an array or Pieces; labels any integer dtype (N,), stored
+    as int64. Equal data give equal bytes. Warns of images that are black. Raises DataError for data that
+    differ from the format, OSError where the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".npz":
         raise DataError(f"{path}: a data file's name must end in .npz")
     values = (train_x, train_y, valid_x, valid_y, test_x, test_y)
-    arrays = {key: value for key, value in zip(KEYS, values, strict=True) if value is not None}
+    arrays = {key: _with_channel(key, value) for key, value in zip(KEYS, values, strict=True) if value is not None}
     _check(path, {key: _promise(key, value) for key, value in arrays.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -159,10 +167,16 @@ def save(path, train_x, train_y, test_x, test_y, valid_x=None, valid_y=None):
                     member.write(piece.astype(DTYPES[key[-1]], copy=False).tobytes())
 
 
+def _with_channel(key, value):
+    """Grey images N x H x W as N x 1 x H x W; anything else as it came."""
+    grey = key.endswith("x") and isinstance(value, np.ndarray) and value.ndim == 3
+    return value[:, None] if grey else value
+
+
 def _promise(key, value):
     """What `_check` sees of the value: in place of Pieces an array of their shape and dtype that takes no memory."""
     if isinstance(value, Pieces) and key.endswith("x"):
-        return np.broadcast_to(np.uint8(0), value.shape)
+        return np.broadcast_to(np.uint8(255), value.shape)
     return value
 
 
@@ -234,21 +248,27 @@ def _check(where, arrays):
         if y.max() >= classes:
             raise DataError(f"{where}: {part}_y holds the label {y.max()}, expected 0 .. {classes - 1} as in "
                             "train_y; add training images of that class or leave it out")
+        if x.max() <= 1:
+            warnings.warn(f"{where}: {part}_x holds nothing but {' and '.join(map(str, np.unique(x)))}, black among "
+                          "the grey values 0 .. 255; images of 0 to 1, as they were before they became uint8, belong "
+                          "here as np.rint(255 * images).astype(np.uint8)", DataWarning, stacklevel=3)
 
 
 def _check_part(where, part, x, y):
     """What can be said of one part alone: types, dimensions, counts, no negative label."""
     for key, value in ((f"{part}_x", x), (f"{part}_y", y)):
-        if not isinstance(value, np.ndarray):
-            raise DataError(f"{where}: {key} must be a NumPy array, got {type(value).__name__}")
-    if x.dtype != np.uint8 or x.ndim != 4:
+        if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray | np.matrix):
+            raise DataError(f"{where}: {key} must be a NumPy array, got {type(value).__name__}; "
+                            f"{advice.for_others(key, value)}")
+    said = [one for one in (advice.for_values(f"{part}_x", x), advice.for_axes(f"{part}_x", x)) if one]
+    if said:
         raise DataError(f"{where}: {part}_x must be uint8 of shape N x C x H x W, got {x.dtype} of shape "
-                        f"{x.shape}; convert the images with NumPy's astype and reshape")
+                        f"{x.shape}; {'; then '.join(said)}")
     if x.size == 0:
         raise DataError(f"{where}: {part}_x is empty, shape {x.shape}; N, C, H and W must be 1 at least")
     if y.dtype.kind not in "iu" or y.ndim != 1:
         raise DataError(f"{where}: {part}_y must be integers of shape (N,), got {y.dtype} of shape "
-                        f"{y.shape}; give the number of its class for each image")
+                        f"{y.shape}; {advice.for_labels(f'{part}_y', y)}")
     if len(x) != len(y):
         raise DataError(f"{where}: {part}_x has {len(x)} images but {part}_y {len(y)} labels; give one each")
     if y.min() < 0:

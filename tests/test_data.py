@@ -4,19 +4,23 @@ import dataclasses
 import errno
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
 import tracemalloc
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bnn_ref import data, files
+from bnn_ref import advice, data, files
+from bnn_ref.cli import main
 from bnn_ref.data import DataError, load, save
 from bnn_ref.files import atomic_write, read_arrays
+from bnn_ref.training import loop
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS_FINGERPRINT = "9b3c803f62d0606754275702dbc5f8866c0481a72dd7f842e27d559413b55200"
@@ -219,7 +223,8 @@ def test_an_unknown_source_names_the_choices(source):
 BAD_ARRAYS = {
     "float images": ({"train_x": images(24) / 255}, "train_x must be uint8", "float64"),
     "int images": ({"test_x": images(9).astype(np.int64)}, "test_x must be uint8", "int64"),
-    "images without channels": ({"train_x": images(24, (3, 4))}, "train_x", "N x C x H x W", "(24, 3, 4)"),
+    "images of the other way round": ({"train_x": np.float32(images(24, (9, 8, 3))), "test_x": images(9, (9, 8, 3))},
+                                      "np.rint(train_x).astype(np.uint8); then the channels are last"),
     "images as rows": ({"valid_x": images(6, (12,))}, "valid_x", "N x C x H x W", "(6, 12)"),
     "no training images": ({"train_x": images(0), "train_y": np.arange(0)}, "train_x is empty", "(0, 2,"),
     "no validation images": ({"valid_x": images(0), "valid_y": np.arange(0)}, "valid_x is empty"),
@@ -265,6 +270,121 @@ def test_bad_arrays_are_refused(case, tmp_path):
 
 def test_one_training_image_of_a_class_is_enough_beside_a_validation_part(tmp_path):
     assert load(write(tmp_path / "mine.npz", train_y=np.append(np.arange(23) % 2, 2))).classes == 3
+
+
+# what to write in place of what came
+
+PICTURES = images(40, (3, 9, 8))
+COLOURS = PICTURES / np.float32(255)
+FORMS = {  # how pictures are brought, and how far off the grey levels may be that they come back to
+    "floats to 1": (COLOURS, 0), "float16": (COLOURS.astype(np.float16), 0), "floats to 255": (np.float64(PICTURES), 0),
+    "int64": (PICTURES.astype(np.int64), 0), "big-endian": (PICTURES.astype(">i2"), 0),
+    "from -1 to 1": (2 * COLOURS - 1, 0), "as training scales them": (loop.scale_pixels(PICTURES), 1),
+    "16 bits": (PICTURES.astype(np.uint16) * 257, 0), "12 bits": (np.rint(PICTURES * 16.0588), 0.5),
+    "to 16": (np.rint(PICTURES * (16 / 255)), 8.5), "resized": (COLOURS * 1.06 - 0.03, 8),
+    "resized to 255": (PICTURES * 1.06 - 8, 8), "masks": (PICTURES > 127, 128),
+    "0 and 1": ((PICTURES > 127).astype(int), 128), "-1 and 1": (np.where(PICTURES > 127, 1, -1), 128),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_advised_brings_the_pictures_back(form):
+    train_x, off = FORMS[form]
+    [advised] = re.findall(r"write (.*?\.astype\(np\.uint8\))", message := advice.for_values("train_x", train_x))
+    back = eval(advised, {"np": np, "train_x": train_x})
+    assert back.dtype == np.uint8 and np.abs(back.astype(int) - PICTURES).max() <= off, message
+    assert failure(save, "mine.npz", **arrays(train_x=train_x, train_y=np.arange(40) % 3)).endswith(f"; {message}")
+    assert ("the largest value that a picture can have" in message) == (form in ("16 bits", "12 bits", "to 16"))
+
+
+def test_advice_for_values_that_come_back_by_no_formula():
+    for x, words in ((np.array([0.5, np.nan]), "NaN or infinity"), (np.array([0, np.inf]), "NaN or infinity"),
+                     (np.random.default_rng(0).standard_normal(99), "255 * (train_x * std + mean)"),
+                     (np.array([-128, 127], np.int8), "undo what made them negative"),
+                     (np.array(["a"]), "from 0, black, to 255"), (np.zeros(0), "from 0, black, to 255"),
+                     (np.array([1j]), "from 0, black, to 255")):
+        assert words in advice.for_values("train_x", x)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_last_are_recognised(channels, tmp_path):
+    x = images(24, (channels, 6, 5))
+    last = {key: value.transpose(0, 2, 3, 1) for key, value in
+            (("train_x", x), ("valid_x", x[:6]), ("test_x", x[:9]))}
+    message = failure(load, write(tmp_path / "mine.npz", **last))
+    [advised] = re.findall(r"write (train_x\.transpose\(.*?\))", message)
+    assert np.array_equal(eval(advised, last), x)
+    assert ("pictures 5 x 1 in 6 channels" in message) == (channels == 1)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (64, 3, 3), (64, 4, 4), (3, 5, 4), (2, 9, 1),
+                                   (12, 1, 100)])
+def test_channels_first_are_left_alone(shape):
+    assert advice.for_axes("train_x", np.zeros((5, *shape), np.uint8)) == ""
+
+
+def test_rows_are_told_how_to_become_pictures():
+    rows = images(24, (64,))
+    assert "train_x.reshape(-1, 1, 8, 8)" in advice.for_axes("train_x", rows)
+    assert "for example" not in advice.for_axes("train_x", images(24, (60,)))
+    assert "np.stack" in advice.for_axes("train_x", np.zeros(5, object))
+
+
+def test_grey_pictures_need_no_channel(tmp_path):
+    grey = {"train_x": images(24, (6, 5)), "valid_x": images(6, (6, 5)), "test_x": images(9, (1, 6, 5))}
+    save(tmp_path / "saved.npz", **arrays(**grey))
+    for path in (write(tmp_path / "mine.npz", **grey), tmp_path / "saved.npz"):
+        dataset = load(path)
+        assert dataset.shape == (1, 6, 5)
+        np.testing.assert_array_equal(dataset.train_x[:, 0], grey["train_x"])
+        np.testing.assert_array_equal(dataset.test_x, grey["test_x"])
+
+
+Y = np.arange(24) % 3
+
+
+@pytest.mark.parametrize("train_y", [Y[:, None], np.eye(3)[Y], np.eye(3, dtype=bool)[Y], Y.astype(float),
+                                     np.array(["cat", "dog", "eel"])[Y]], ids=str)
+def test_what_is_advised_brings_the_labels_back(train_y):
+    message = failure(save, "mine.npz", **arrays(train_y=train_y))
+    [advised] = re.findall(r"write (.*)", message)
+    assert eval(advised, {"np": np, "train_y": train_y}).tolist() == Y.tolist()
+
+
+@pytest.mark.parametrize("train_y", [np.full(24, 0.5), np.full(24, np.nan), np.ones((24, 3)), np.zeros((24, 0))],
+                         ids=str)
+def test_labels_that_come_back_by_no_formula(train_y):
+    assert "give the number of its class for each image" in failure(save, "mine.npz", **arrays(train_y=train_y))
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_what_is_no_plain_array_is_told_how_to_become_one():
+    masked = np.ma.masked_less(images(24), 9)
+    for changes, words in (({"train_x": list(images(24))}, "got list; write np.stack(train_x)"),
+                           ({"train_y": Y.tolist()}, "got list; write np.array(train_y)"),
+                           ({"train_x": masked}, "got MaskedArray; write train_x.filled(0)"),
+                           ({"train_y": np.matrix(Y)}, "got matrix; write np.asarray(train_y)"),
+                           ({"train_x": memoryview(b"")}, "got memoryview; write np.asarray(train_x)")):
+        assert words in failure(save, "mine.npz", **arrays(**changes))
+
+
+@pytest.mark.parametrize("part", ["train", "valid", "test"])
+def test_pictures_that_are_all_but_black_are_warned_about(part, tmp_path):
+    black = images({"train": 24, "valid": 6, "test": 9}[part]) // 128
+    path = write(tmp_path / "mine.npz", **{f"{part}_x": black})
+    for call in (lambda: load(path), lambda: save(path, **arrays(**{f"{part}_x": black}))):
+        with pytest.warns(data.DataWarning, match=rf"{part}_x holds nothing but 0 and 1, black among .*255 \* images"):
+            call()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(write(path, **{f"{part}_x": black * 2}))
+
+
+def test_the_program_warns_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "mine.npz", train_x=images(24) // 128)
+    assert main.main(["train", "bnn", "--data", "mine.npz", "--epochs", "1"]) == 0
+    assert re.fullmatch(r"bnn-ref: warning: \S*mine\.npz: train_x holds [^\n]+\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("key", data.REQUIRED)

@@ -9,8 +9,9 @@ import math
 
 import numpy as np
 
+from ..ops.batchnorm import EPS
+
 ADAMS = {"default": {}, "foreach": {"foreach": True}, "fused": {"fused": True}}
-EPS = 1e-4                            # of batch normalization, as in `batchnorm.batchnorm_forward`
 
 
 def _layers(torch):

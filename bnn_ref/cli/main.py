@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from .. import __version__, data
@@ -148,7 +149,9 @@ def main(argv=None):
     """Run the program with the given arguments (default: the process's); returns the exit code."""
     try:
         options = _parser().parse_args(argv)
-        code = options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            code = options.run(options)
         sys.stdout.flush()                             # here, so that a reader who left is noticed below, not at exit
         return code
     except (UsageError, data.DataError, runs.RunError, DamagedError, loop.TrainingError) as error:
@@ -162,6 +165,10 @@ def main(argv=None):
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}")
+
+
+def _warn(message, *_):
+    print(f"bnn-ref: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _fail(error):

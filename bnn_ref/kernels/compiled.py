@@ -9,6 +9,7 @@ import functools
 import hashlib
 import itertools
 import os
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -21,10 +22,11 @@ except ImportError:                   # WebAssembly has none: kernels run as pla
     numba = None
 
 COMPILED = numba is not None and not numba.config.DISABLE_JIT
+SEAL_BYTES = hashlib.sha256().digest_size
 
 
 if COMPILED:
-    from numba.core.caching import FunctionCache
+    from numba.core.caching import FunctionCache, IndexDataCacheFile
 
     @functools.cache
     def _sources(folder):
@@ -32,9 +34,57 @@ if COMPILED:
         files = sorted({*Path(__file__).parent.glob("*.py"), *Path(folder).glob("*.py")})
         return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
+    class _SealedFiles(IndexDataCacheFile):
+        """The files of one kernel's cache, an index and the machine code it names, each behind a digest.
+
+        Numba's own are bare pickles: one that was cut short ends the program, and one flipped bit can be machine code
+        that runs. What is not as it was written, or was written for another file, is not even unpickled: a miss.
+        """
+
+        def _read(self, path):
+            """What was written there, or None."""
+            try:
+                seal, content = (data := Path(path).read_bytes())[:SEAL_BYTES], data[SEAL_BYTES:]
+                return pickle.loads(content) if seal == self._seal(path, content) else None
+            except Exception:         # absent or unreadable; and a pickle of other versions may raise whatever it likes
+                return None
+
+        def _write(self, path, value):
+            content = self._dump(value)
+            with self._open_for_write(path) as file:
+                file.write(self._seal(path, content) + content)
+
+        def _seal(self, path, content):
+            said = repr((self._version, self._source_stamp, Path(path).name))
+            return hashlib.sha256(said.encode() + content).digest()
+
+        def _load_index(self):
+            return self._read(self._index_path) or {}
+
+        def _save_index(self, overloads):
+            self._write(self._index_path, overloads)
+
+        def _load_data(self, name):
+            return self._read(self._data_path(name))
+
+        def _save_data(self, name, data):
+            self._write(self._data_path(name), data)
+
+        def save(self, key, data):
+            super().save(key, (key, data))
+
+        def load(self, key):
+            found, data = super().load(key) or (None, None)
+            return data if found == key else None      # else two processes wrote at once, one the index, one the data
+
     class _Cache(FunctionCache):
         """Numba's cache on disk. Its own would keep a kernel when another file changed whose code is compiled into it;
-        and where the disk is full it would fail."""
+        a damaged file would end the program, and where the disk is full it would fail."""
+
+        def __init__(self, function):
+            super().__init__(function)
+            files = self._cache_file
+            self._cache_file = _SealedFiles(self._cache_path, self._impl.filename_base, files._source_stamp)
 
         def _index_key(self, sig, codegen):
             return (*super()._index_key(sig, codegen), _sources(Path(self._py_func.__code__.co_filename).parent))

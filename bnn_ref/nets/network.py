@@ -178,7 +178,7 @@ def recompute_statistics(steps, params, running, batches):
             arrays, averages = _arrays(step, params, running)
             if has_statistics(step):
                 # With alpha = 1 the "new running statistics" are those of this batch.
-                x, _, *batch = step.forward(x, *arrays, *averages, *step.settings, 1.0)
+                x, _, *batch = step.forward(x, *arrays, *averages, *step.settings, alpha=1.0)
                 for (name, _, _), value in zip(step.running, batch):
                     totals[f"{step.name}.{name}"] = totals.get(f"{step.name}.{name}", 0.0) + value
             else:

@@ -239,18 +239,27 @@ def flatten_step(name):
 # --- normalization, activations, dropout ---------------------------------------------------------------------------
 
 
-def batchnorm_step(name, n):
-    """Batch normalization of n units or channels; gamma 1, beta 0, running mean 0 and variance 1 at first."""
+def _eps_settings(eps, default):
+    return () if eps == default else (bn.as_eps(eps),)  # a printed network shows what is not as always
+
+
+def batchnorm_step(name, n, eps=bn.EPS):
+    """Batch normalization of n units or channels; gamma 1, beta 0, running mean 0 and variance 1 at first.
+
+    eps: ε; a network from elsewhere brings its own, 1e-5 in PyTorch, and 1e-3 in Keras. Raises ValueError for one
+    below 0.
+    """
     return Step(name, bn.batchnorm_forward, bn.batchnorm_backward, bn.batchnorm_predict,
                 (Param("gamma", (n,), _ones), Param("beta", (n,), _zeros)),
-                running=(("mean", (n,), 0.0), ("var", (n,), 1.0)))
+                running=(("mean", (n,), 0.0), ("var", (n,), 1.0)), settings=_eps_settings(eps, bn.EPS))
 
 
-def shift_batchnorm_step(name, n):
-    """Shift-based batch normalization of n units or channels; gamma 1, beta 0 at first."""
+def shift_batchnorm_step(name, n, eps=shift_bn.EPS):
+    """Shift-based batch normalization of n units or channels; gamma 1, beta 0 at first. eps: as in `batchnorm_step`."""
     return Step(name, shift_bn.shift_batchnorm_forward, shift_bn.shift_batchnorm_backward,
                 shift_bn.shift_batchnorm_predict, (Param("gamma", (n,), _ones), Param("beta", (n,), _zeros)),
-                running=(("mean", (n,), 0.0), ("rstd", (n,), 1.0)), surrogate=shift_bn.shift_batchnorm_surrogate)
+                running=(("mean", (n,), 0.0), ("rstd", (n,), 1.0)), settings=_eps_settings(eps, shift_bn.EPS),
+                surrogate=shift_bn.shift_batchnorm_surrogate)
 
 
 def relu_step(name):

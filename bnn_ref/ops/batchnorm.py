@@ -8,6 +8,8 @@ import numpy as np
 
 from .checks import check_float, check_like, check_shapes
 
+EPS = 1e-4                            # ε, as in the authors' code; PyTorch's is 1e-5, and Keras has 1e-3
+
 
 def layout(x, *per_unit):
     """Check the arguments; return the axes to average over and the shape in which a unit's number broadcasts."""
@@ -17,7 +19,14 @@ def layout(x, *per_unit):
     return ((0, 2, 3), (1, -1, 1, 1)) if x.ndim == 4 else ((0,), (1, -1))
 
 
-def batchnorm_forward(x, gamma, beta, running_mean, running_var, alpha=0.1, eps=1e-4):
+def as_eps(eps):
+    """ε as a Python float, which unlike a NumPy scalar turns no float32 into float64. Raises ValueError below 0."""
+    if not 0 <= eps < np.inf:
+        raise ValueError(f"eps: expected a number of at least 0, got {eps}")
+    return float(eps)
+
+
+def batchnorm_forward(x, gamma, beta, running_mean, running_var, eps=EPS, *, alpha=0.1):
     """a = γ x̂ + β with x̂ = (x - μ) / √(v + ε), μ and v the batch's mean and biased variance [BN-1].
 
     x: (N, D) or (N, C, H, W); gamma, beta, running_mean, running_var: (D,) or (C,).
@@ -30,6 +39,7 @@ def batchnorm_forward(x, gamma, beta, running_mean, running_var, alpha=0.1, eps=
     axes, unit = layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),
                          ("running_var", running_var))
     mu = x.mean(axis=axes)
+    eps, alpha = as_eps(eps), float(alpha)
     centred = x - mu.reshape(unit)
     v = np.square(centred).mean(axis=axes)
     rstd = 1 / np.sqrt(v + eps)                          # "reciprocal standard deviation"
@@ -56,12 +66,12 @@ def batchnorm_backward(da, cache):
     return dx * (gamma * rstd).reshape(unit), dgamma, dbeta
 
 
-def batchnorm_predict(x, gamma, beta, running_mean, running_var, eps=1e-4):
+def batchnorm_predict(x, gamma, beta, running_mean, running_var, eps=EPS):
     """a = γ (x - running mean) / √(running variance + ε) + β: test time [BN-3].
 
     Shapes as in `batchnorm_forward`. Returns a, as x. Raises TypeError or ValueError for arrays that do not fit.
     """
     _, unit = layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),
                       ("running_var", running_var))
-    scale = gamma / np.sqrt(running_var + eps)
+    scale = gamma / np.sqrt(running_var + as_eps(eps))
     return (x - running_mean.reshape(unit)) * scale.reshape(unit) + beta.reshape(unit)

@@ -6,11 +6,13 @@ reciprocal root for each unit.
 
 import numpy as np
 
-from .batchnorm import batchnorm_backward, layout
+from .batchnorm import as_eps, batchnorm_backward, layout
 from .powers import ap2
 
+EPS = 1e-5                            # ε, as in the authors' code
 
-def shift_batchnorm_forward(x, gamma, beta, running_mean, running_rstd, alpha=0.125, eps=1e-5):
+
+def shift_batchnorm_forward(x, gamma, beta, running_mean, running_rstd, eps=EPS, *, alpha=0.125):
     """d = x - μ, v = mean(d AP2(d)), x̂ = d AP2(1/√(v + ε)), a = AP2(γ) x̂ + β [BNN-A3].
 
     x: (N, D) or (N, C, H, W); gamma, beta, running_mean, running_rstd: (D,) or (C,).
@@ -24,6 +26,7 @@ def shift_batchnorm_forward(x, gamma, beta, running_mean, running_rstd, alpha=0.
     axes, unit = layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),
                          ("running_rstd", running_rstd))
     mu = x.mean(axis=axes)
+    eps, alpha = as_eps(eps), float(alpha)
     d = x - mu.reshape(unit)
     d_p = ap2(d)                                         # "_p": rounded to a power of two
     v = (d * d_p).mean(axis=axes)
@@ -47,10 +50,10 @@ def shift_batchnorm_backward(da, cache):
     return batchnorm_backward(da, cache)
 
 
-def shift_batchnorm_surrogate(x0, gamma0, beta0, *_):
+def shift_batchnorm_surrogate(x0, gamma0, beta0, running_mean, running_rstd, eps=EPS):
     """a = AP2(γ₀) r₀ (x - mean(x) - p₀ mean(p₀ (x - x₀))) + p₀ (γ - γ₀) + β: linear in each argument.
 
-    With p₀ = AP2(x̂₀) and r₀ = AP2(1/√(v₀ + ε)), at the default ε. Its value at (x₀, γ₀, β₀) is forward's, since
+    With p₀ = AP2(x̂₀) and r₀ = AP2(1/√(v₀ + ε)). Its value at (x₀, γ₀, β₀) is forward's, since
     AP2(γ₀) r₀ (x₀ - mean(x₀)) = AP2(γ₀) x̂₀. The running statistics play no part.
 
     What the derivative keeps and what it replaces: the paths of x through d, of μ and of β are exact. AP2 is a
@@ -58,7 +61,7 @@ def shift_batchnorm_surrogate(x0, gamma0, beta0, *_):
     So AP2(γ) and AP2(1/√(v + ε)) pass the gradient on as if they did not round, and v counts as the mean of d², with
     derivative 2 d/m; the factors d and x̂ that this brings in are rounded in turn.
     """
-    _, (x_hat_p, gamma_p, rstd_p), *_ = shift_batchnorm_forward(x0, gamma0, beta0, beta0, beta0)
+    _, (x_hat_p, gamma_p, rstd_p), *_ = shift_batchnorm_forward(x0, gamma0, beta0, running_mean, running_rstd, eps)
     axes, unit = layout(x0)
     scale = (gamma_p * rstd_p).reshape(unit)
 
@@ -73,10 +76,11 @@ def shift_batchnorm_surrogate(x0, gamma0, beta0, *_):
     return forward
 
 
-def shift_batchnorm_predict(x, gamma, beta, running_mean, running_rstd):
+def shift_batchnorm_predict(x, gamma, beta, running_mean, running_rstd, eps=EPS):
     """a = AP2(γ) AP2(running 1/√(v + ε)) (x - running mean) + β: test time [BNN-A3].
 
-    The average is rounded, not the batches it was taken over. Shapes as in `shift_batchnorm_forward`.
+    The average is rounded, not the batches it was taken over; ε is in it already, and eps is here only so that a step
+    has the same settings in training and at test time. Shapes as in `shift_batchnorm_forward`.
     Returns a, as x. Raises TypeError or ValueError for arrays that do not fit.
     """
     _, unit = layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),

@@ -3,6 +3,7 @@
 `inference` says why not one bit differs; what a layer holds is in `layers`.
 """
 
+import contextlib
 import math
 
 import numpy as np
@@ -96,6 +97,11 @@ FOLLOWERS = {"front": ("front", "flatten", "conv"), "coding": ("flatten", "conv"
              "dense": ("norm", "scale", "sign", "relu"), "conv": ("pool", "norm", "scale", "sign", "relu"),
              "pool": ("norm", "scale", "sign", "relu"), "norm": ("sign", "relu"), "scale": ("sign", "relu")}
 
+# How many settings of a step are used here, or make no difference to pictures; any other number is refused.
+SETTINGS = {**dict.fromkeys(CONVOLUTIONS, (3,)), conv.max_pool_forward: (2,), bitwise.scale_forward: (1,),
+            batchnorm.batchnorm_forward: (0, 1), shift_bn.shift_batchnorm_forward: (0, 1),
+            preprocess.gcn_forward: (1,), preprocess.lcn_forward: (1,), bitwise.masked_sign_forward: (1,)}
+
 _REAL, _REAL_LATER = "weights are real numbers", "weights are real numbers at test time"
 _UNKNOWN = "weights are known as distributions"
 REFUSED = {
@@ -152,6 +158,10 @@ def _blocks(net):
         kind = KINDS.get(step.forward)
         if kind is None:
             raise ValueError(f"{step.name}: no form on bits, its {REFUSED.get(step.forward, 'operation is unknown')}")
+        expected = SETTINGS.get(step.forward, (0,))
+        if len(step.settings) not in expected:
+            raise ValueError(f"{step.name}: expected {' or '.join(map(str, expected))} settings for a form on bits, "
+                             f"got {step.settings}")
         if step.forward in CODINGS and "coding" in allowed:
             kind, coding = "coding", CODINGS[step.forward]
         if kind not in allowed:
@@ -172,13 +182,20 @@ def _blocks(net):
     return fronts, coding, blocks
 
 
+@contextlib.contextmanager
+def _naming(step):
+    """Put the step's name in front of what a ValueError says."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{step.name}: {error}") from None
+
+
 def _front(step, params, running):
     kind = next(name for name, forward in FRONTS.items() if forward is step.forward)
     arrays = _arrays(step, params, running, [shape for _, shape, _ in step.running])
-    try:
+    with _naming(step):
         return Front(kind, (*arrays, *(np.array(setting, np.float32) for setting in step.settings)))
-    except ValueError as error:
-        raise ValueError(f"{step.name}: {error}") from None
 
 
 def _product(block, params, running, maps, coding):
@@ -197,7 +214,7 @@ def _product(block, params, running, maps, coding):
     stride, pad, pad_value = settings
     pool = block["pool"].settings if "pool" in block else (1, 1)
     value = float(np.float32(pad_value)) * coding.unit
-    try:
+    with _naming(step):
         if stride != 1:
             raise ValueError(f"stride: only 1 is supported, got {stride}")
         if pad and not value.is_integer():
@@ -205,8 +222,6 @@ def _product(block, params, running, maps, coding):
             raise ValueError(f"pad_value: expected an integer{over}, got {pad_value}")
         geometry = Geometry(coding, maps, units, tuple(kernel), pad, int(value) if pad else 0, pool,
                             2 if (w == 0).any() else 1)
-    except ValueError as error:
-        raise ValueError(f"{step.name}: {error}") from None
     w = (w.T if "dense" in block else w).reshape(units, geometry.groups, maps[0], *kernel).transpose(0, 1, 3, 4, 2)
     w = np.ascontiguousarray(w).reshape(units, -1, geometry.entries)                      # M, then G KH KW C
     planes = [w, np.where(w > 0, np.float32(1), np.float32(-1))][:geometry.planes]        # 0 is +1 in one, -1 in two
@@ -217,9 +232,11 @@ def _affine(block, params, running, bias, units):
     """(mean, scale, beta), float32 (3, M): (s - mean) · scale + beta is the float network's a in every bit."""
     zero = np.zeros(units, np.float32)
     if "norm" not in block:
-        factor = block["scale"].settings[0] if "scale" in block else 1
-        mean = zero if bias is None else -bias
-        return np.stack([mean, np.full(units, factor, np.float32), zero]).astype(np.float32)
+        factors = np.ones(units, np.float32)
+        if "scale" in block:
+            with _naming(block["scale"]):
+                factors, _ = block["scale"].forward(factors, *block["scale"].settings)
+        return np.stack([zero if bias is None else -bias, factors, zero])
     norm = block["norm"]
     if bias is not None:
         raise ValueError(f"{norm.name}: no form on bits behind a product with a bias, got normalization")
@@ -228,9 +245,9 @@ def _affine(block, params, running, bias, units):
     if spread.min() < 0:
         said = "variances" if name == "var" else "reciprocal standard deviations"
         raise ValueError(f"{norm.name}.{name}: expected {said} of at least 0, got {spread.min()}")
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"), _naming(norm):
         # (1 - 0) · scale + -0 is the scale, also where that is -0.
-        scale = norm.predict(np.ones((1, units), np.float32), gamma, -zero, zero, spread)[0]
+        scale = norm.predict(np.ones((1, units), np.float32), gamma, -zero, zero, spread, *norm.settings)[0]
     if np.isnan(scale).any():
         raise ValueError(f"{norm.name}: expected a scale, got infinity times 0 of gamma and {name}")
     return np.stack([mean, scale, beta])

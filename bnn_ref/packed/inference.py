@@ -33,11 +33,12 @@ import math
 
 import numpy as np
 
+from .. import advice
 from ..kernels import bits, ladder, packed_conv
 from ..kernels.ladder import plane_matmul
 from ..kernels.recycle import empty
 from ..kernels.sign_accumulate import sign_accumulate
-from ..training.loop import scale_pixels
+from ..training.loop import finite_logits, scale_pixels
 from .convert import FRONTS
 from .layers import BITS, REALS, BitLayer, normalize, scaled
 
@@ -53,8 +54,10 @@ def predict(packed, images, rung=None):
     Returns (N, classes) float32. Raises TypeError or ValueError for images of another dtype or shape.
     """
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
-        came = f"dtype {images.dtype}" if isinstance(images, np.ndarray) else type(images).__name__
-        raise TypeError(f"images: expected a uint8 array, got {came}")
+        if not isinstance(images, np.ndarray):
+            raise TypeError(f"images: expected a uint8 array, got {type(images).__name__}")
+        raise TypeError(f"images: expected a uint8 array, got dtype {images.dtype}; "
+                        f"{advice.for_values('images', images)}")
     if images.ndim != 4 or images.shape[1:] != packed.shape:
         raise ValueError(f"images: expected shape (N, {', '.join(map(str, packed.shape))}), got {images.shape}")
     rung = None if rung is None else ladder.rung(rung)
@@ -70,8 +73,11 @@ def predict(packed, images, rung=None):
 
 
 def predict_labels(packed, images, rung=None):
-    """The class of the largest logit, the first of equals: (N,) int64. Arguments and errors as of `predict`."""
-    return predict(packed, images, rung).argmax(axis=1)
+    """The class of the largest logit, the first of equals: (N,) int64. Arguments and errors as of `predict`.
+
+    Raises loop.TrainingError where a logit is NaN or infinite, as `loop.error_rate` does.
+    """
+    return finite_logits(predict(packed, images, rung)).argmax(axis=1)
 
 
 def _preprocessed(fronts, images):

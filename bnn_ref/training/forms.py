@@ -65,7 +65,9 @@ def outputs(form, chosen, names, data, params, running, images, tick=lambda done
     trained on, from whose training pictures statistics of batch normalization are taken anew; params, running: of the
     trained network; images: (N, C, H, W) uint8; tick is called before each sample, and after the last;
     way: how the steps run (default: `loop.choose_way`).
+    Raises loop.TrainingError where a parameter, a statistic or an answer is not finite.
     """
+    loop.check_finite(params)
     way = way or loop.choose_way(len(data.train_x))
     net = way.accelerate(recipe.build(chosen, data.shape, data.classes, form.vocabulary))
     rng = np.random.default_rng([seed, 3])
@@ -74,10 +76,11 @@ def outputs(form, chosen, names, data, params, running, images, tick=lambda done
         tick(done, count)
         drawn = form.sample(rng, names, params) if form.sample else params
         own = recompute_statistics(net, drawn, running, data.train_x, seed)
+        loop.check_finite(own)
         total = total + np.concatenate([network.predict(net, drawn, own, loop.scale_pixels(part))
                                         for part in loop.batches(images, loop.EVALUATION_BATCH)])
     tick(count, count)
-    return total / count
+    return loop.finite_logits(total / count)
 
 
 def error_rate(form, chosen, names, data, params, running, tick=lambda done, total: None, way=None):

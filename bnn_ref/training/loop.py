@@ -19,8 +19,28 @@ FIT_IMAGES = 50_000                   # of the training set, for whitening and w
 STATISTICS_IMAGES = 10_000            # of the training set, for the statistics of batch normalization at test time
 
 
+ADVICE = "training diverged, a smaller learning rate (--lr) may help"
+
+
 class TrainingError(ArithmeticError):
-    """The loss became NaN or infinite."""
+    """The loss, a parameter, a statistic or an answer became NaN or infinite."""
+
+
+def check_finite(arrays, when=""):
+    """Raise TrainingError, naming the array of the dict, unless all of them hold finite numbers.
+
+    Where an activation is a sign, NaN in the weights below it shows neither in the loss nor in an answer.
+    """
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise TrainingError(f"{name} holds NaN or infinity{when}: {ADVICE}")
+
+
+def finite_logits(logits):
+    """The logits as they came. Raises TrainingError unless they are finite: argmax would make NaN a class."""
+    if not np.isfinite(logits).all():
+        raise TrainingError(f"the network answers with NaN or infinity: {ADVICE}")
+    return logits
 
 
 @dataclass(frozen=True)
@@ -93,8 +113,13 @@ def statistics_batches(x, order):
 
 
 def error_rate(net, params, running, x, labels):
-    """Percent of wrong answers at test time. x: (N, C, H, W) uint8; labels: (N,)."""
-    answers = [network.predict(net, params, running, scale_pixels(part)).argmax(axis=1)
+    """Percent of wrong answers at test time. x: (N, C, H, W) uint8; labels: (N,).
+
+    Raises TrainingError where a parameter, a statistic or an answer is not finite.
+    """
+    check_finite(params)
+    check_finite(running)
+    answers = [finite_logits(network.predict(net, params, running, scale_pixels(part))).argmax(axis=1)
                for part in batches(x, EVALUATION_BATCH)]
     return 100 * float(np.mean(np.concatenate(answers) != labels))
 
@@ -135,7 +160,8 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
     From 10,000 pictures on the steps are those of `training.fast`, which write the same bytes in about half the time
     (`bnn-ref bench train`); below, and wherever `way` is READABLE, it is the equations as they are read that run, to
     be stepped through.
-    Raises TrainingError where the loss is not finite, naming epoch and step.
+    Raises TrainingError where the loss is not finite, naming epoch and step, and where a parameter, a statistic or an
+    answer is not at an epoch's end.
     """
     if state.epoch == first and any(step.fit for step in net):
         running = network.fit(net, state.running, scale_pixels(data.train_x[:FIT_IMAGES]), fitted)
@@ -161,11 +187,12 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
                 net, recipe, params, running, optimizer, scale_pixels(data.train_x[chosen]), data.train_y[chosen],
                 rates, rng)
             if not np.isfinite(loss):
-                raise TrainingError(f"the loss is {loss} in epoch {epoch}, step {done} of {total}: "
-                                    "a smaller learning rate, or a smaller batch, may help")
+                raise TrainingError(f"the loss is {loss} in epoch {epoch}, step {done} of {total}: {ADVICE}")
             loss_sum += float(loss)
             tick(epoch, done, total, loss_sum / done)
+        check_finite(params, f" after epoch {epoch}")
         running = network.recompute_statistics(net, params, running, statistics_batches(data.train_x, order))
+        check_finite(running, f" after epoch {epoch}")
         valid_error = error_rate(net, params, running, data.valid_x, data.valid_y)
         record = {"epoch": epoch, "lr": lr, "loss": loss_sum / total, "valid_error": valid_error,
                   "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began}

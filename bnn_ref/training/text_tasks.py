@@ -26,6 +26,7 @@ from ..kernels import ebp_sparse
 from ..kernels.ebp_sparse import SparseRows
 from ..ops import ebp, losses
 from ..ops.binarize import sign
+from .loop import TrainingError
 
 KEYS = ("indptr", "indices", "values", "features", "labels")
 HELP = "`python -m pydoc bnn_ref.training.text_tasks` shows the format"
@@ -140,15 +141,24 @@ def init(rng, features, hidden):
     return Network(h1, np.tanh(h1), np.zeros(hidden, np.float32), h2, np.zeros(1, np.float32))
 
 
+def _check_finite(what, numbers, task):
+    """Raise TrainingError where numbers are not finite: the sign of NaN would be an answer."""
+    if not np.isfinite(numbers).all():
+        raise TrainingError(f"{what} is not finite: values of the examples, up to {np.abs(task.x.values).max():.3g}, "
+                            "are too large, divide them all by one number")
+
+
 def train_step(net, task, chosen):
     """One minibatch of EBP: forward, backward, and SGD at the rate 1 on the summed loss [EBP-4.5].
 
     chosen: (N,) numbers of examples. The first layer of `net` is updated **in place**. Returns (loss, network).
+    Raises TrainingError where what it computes is not finite.
     """
     z1, cache1 = ebp_sparse.ebp_first_dense_forward(task.x, chosen, net.w1, net.b1)
     a1, cache_a1 = ebp.mean_sign_forward(z1)
     z2, cache2 = ebp.ebp_dense_forward(a1, net.h2, net.b2)
     loss, cache = losses.log_likelihood_forward(z2, task.labels[chosen])
+    _check_finite("the loss", loss, task)
 
     dz2 = losses.log_likelihood_backward(1.0, cache)
     da1, dh2, db2 = ebp.ebp_dense_backward(dz2, cache2)
@@ -161,11 +171,14 @@ def answers(net, task, chosen):
     """What the network says, 0 or 1, of the chosen examples: (EBP-P, EBP-D), two integer arrays (N,).
 
     P averages over the weights: the sign of the last mean. D has each weight at its more probable value.
+    Raises TrainingError where what it computes is not finite.
     """
     z1, _ = ebp_sparse.ebp_first_dense_forward(task.x, chosen, net.w1, net.b1)
     z2, _ = ebp.ebp_dense_forward(ebp.mean_sign_forward(z1)[0], net.h2, net.b2)
     s1, _ = ebp_sparse.ebp_map_dense_forward(task.x, chosen, net.h1, net.b1)
     s2, _ = ebp.ebp_map_dense_forward(sign(s1), net.h2, net.b2)
+    for out in (z2, s2):
+        _check_finite("an answer", out, task)
     return tuple((out[:, 0] >= 0).astype(np.int64) for out in (z2, s2))
 
 

@@ -212,11 +212,12 @@ def test_recompute_statistics_of_a_network_without_any_is_empty():
 
 
 def test_recompute_statistics_takes_the_statistics_of_each_batch_alone():
-    def forward(x, w, mean, *settings_and_alpha):
-        assert settings_and_alpha == (5, 1.0)
+    def forward(x, w, mean, setting, *, alpha):
+        assert (setting, alpha) == (5, 1.0)
         return x * w, None, 0 * mean + x.mean()
 
-    def last(x, mean, alpha):
+    def last(x, mean, eps=1e-4, *, alpha):
+        assert (eps, alpha) == (1e-4, 1.0)                        # not at the place of a setting that has a default
         return x, None, 0 * mean + x.mean()
 
     net = (Step("norm", forward, None, None, (Param("w", (1,), None),), (("mean", (1,), 0.0),), settings=(5,)),

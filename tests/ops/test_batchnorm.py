@@ -27,7 +27,7 @@ def test_agrees_with_the_loops(shape, dtype, layout):
     args = x, gamma, *_ = arguments(rng, shape, dtype, layout)
     da = sample(rng, shape, dtype, layout)
     alpha, eps = 0.3, 0.05
-    comp_a, cache, *comp_running = batchnorm_forward(*args, alpha, eps)
+    comp_a, cache, *comp_running = batchnorm_forward(*args, eps, alpha=alpha)
     ref_a, *ref_running = naive.batchnorm(*args, alpha, eps)
     assert_agree(comp_a, ref_a, dtype)
     for comp, ref in zip(comp_running, ref_running, strict=True):

@@ -224,9 +224,10 @@ def test_the_input_below_the_first_layer_must_be_means():
         params = [np.zeros((3, 2))] * (2 if kind == "ebp_ternary" else 1)
         forward = getattr(MODULES[kind], f"{kind}_dense_forward")
         forward(np.array([[1.0, -1.0, 0.0]]), *params, b)
-        for bad in (1.001, -1.001, np.nan):
-            with pytest.raises(ValueError, match=r"^x: expected means of signs, within \[-1, 1\], got (1.001|nan)"):
-                forward(np.array([[0.0, bad, 0.0]]), *params, b)
+        for bad in (1.001, -1.001, np.inf):
+            with pytest.raises(ValueError, match=r"^x: expected means of signs, within \[-1, 1\], got (1.001|inf)"):
+                forward(np.array([[np.nan, bad, 0.0]]), *params, b)
+        assert np.isnan(forward(np.array([[0.0, np.nan, 0.0]]), *params, b)[0]).all()
         getattr(MODULES[kind], f"{kind}_first_dense_forward")(np.array([[0.0, 1e3, 0.0]]), *params, b)
 
 

@@ -27,7 +27,7 @@ def test_agrees_with_the_loops(shape, dtype, layout):
     args = x, gamma, *_ = arguments(rng, shape, dtype, layout)
     da = sample(rng, shape, dtype, layout)
     alpha, eps = 0.3, 0.05
-    comp_a, cache, *comp_running = shift_batchnorm_forward(*args, alpha, eps)
+    comp_a, cache, *comp_running = shift_batchnorm_forward(*args, eps, alpha=alpha)
     ref_a, *ref_running = naive_shift.shift_batchnorm(*args, alpha, eps)
     assert_agree(comp_a, ref_a, dtype)
     for comp, ref in zip(comp_running, ref_running, strict=True):
@@ -107,8 +107,8 @@ def test_of_powers_of_two_it_is_batch_normalization():
     d = rng.permuted(np.repeat([[-1.0], [1.0]], 4, axis=0) * [[0.5, 2, 8]], axis=0)
     x = d + np.array([3, -1, 0])
     gamma, beta, da = np.array([-2, 0.25, 1]), rng.standard_normal(3), rng.standard_normal((8, 3))
-    ref_a, ref_cache, *_ = batchnorm_forward(x, gamma, beta, beta, beta, 0.1, 0.0)
-    comp_a, comp_cache, *_ = shift_batchnorm_forward(x, gamma, beta, beta, beta, 0.1, 0.0)
+    ref_a, ref_cache, *_ = batchnorm_forward(x, gamma, beta, beta, beta, 0.0)
+    comp_a, comp_cache, *_ = shift_batchnorm_forward(x, gamma, beta, beta, beta, 0.0)
     np.testing.assert_array_equal(comp_a, ref_a)
     for comp, ref in zip(shift_batchnorm_backward(da, comp_cache), batchnorm_backward(da, ref_cache), strict=True):
         np.testing.assert_array_equal(comp, ref)
@@ -151,7 +151,7 @@ def test_backward_is_the_derivative_of_the_surrogate(shape):
 def test_the_surrogate_is_linear_and_depends_on_what_backward_says_it_does():
     rng = np.random.default_rng(8)
     x0, gamma0, beta0 = rng.standard_normal((6, 3)), *rng.standard_normal((2, 3))
-    surrogate = shift_batchnorm_surrogate(x0, gamma0, beta0)           # as `network.freeze` calls it
+    surrogate = shift_batchnorm_surrogate(x0, gamma0, beta0, beta0, beta0)      # as `network.freeze` calls it
     here = surrogate(x0, gamma0, beta0)[0]
     dx, dgamma, dbeta = rng.standard_normal((6, 3)), *rng.standard_normal((2, 3))
     for move in ((dx, 0, 0), (0, dgamma, 0), (0, 0, dbeta)):

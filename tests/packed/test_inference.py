@@ -252,7 +252,8 @@ def test_pictures_of_any_memory_layout(small):
 
 
 @pytest.mark.parametrize("images, error, message", [
-    (np.zeros((2, 3, 7, 6)), TypeError, r"^images: expected a uint8 array, got dtype float64$"),
+    (np.ones((2, 3, 7, 6)), TypeError, r"^images: expected a uint8 array, got dtype float64; for values from 1 to 1 "
+     r"write np\.rint\(255 \* images\)\.astype\(np\.uint8\)$"),
     ([[0]], TypeError, r"^images: expected a uint8 array, got list$"),
     (np.zeros((2, 3, 6, 7), np.uint8), ValueError, r"^images: expected shape \(N, 3, 7, 6\), got \(2, 3, 6, 7\)$"),
     (np.zeros((3, 7, 6), np.uint8), ValueError, r"^images: expected shape \(N, 3, 7, 6\), got \(3, 7, 6\)$"),

@@ -182,9 +182,9 @@ def test_batchnorm(shape, dtype, layout, threads):
     rng = RNG(0)
     x, da = sample(rng, shape, dtype, layout), sample(rng, shape, dtype, layout)
     per_unit = [sample(rng, shape[1:2], dtype, layout) for _ in range(3)] + [naive.uniform(rng, shape[1:2], dtype)]
-    for settings in ((), (0.3, 0.01)):
-        comp = fast_norm.batchnorm_forward(x, *per_unit, *settings)
-        ref = batchnorm.batchnorm_forward(x, *per_unit, *settings)
+    for settings in ({}, {"eps": 0.01, "alpha": 0.3}, {"eps": np.float64(0.01)}):
+        comp = fast_norm.batchnorm_forward(x, *per_unit, **settings)
+        ref = batchnorm.batchnorm_forward(x, *per_unit, **settings)
         assert_same(comp, ref)
         assert_same(fast_norm.batchnorm_backward(da, comp[1]), batchnorm.batchnorm_backward(da, ref[1]))
 

@@ -123,12 +123,13 @@ def _normalize(x, p, mu, rstd, gamma, beta, x_hat, a, start, stop):
                 out[i] = slope * hat[i] + offset
 
 
-def batchnorm_forward(x, gamma, beta, running_mean, running_var, alpha=0.1, eps=1e-4):
+def batchnorm_forward(x, gamma, beta, running_mean, running_var, eps=bn.EPS, *, alpha=0.1):
     """Equals `batchnorm.batchnorm_forward`."""
     bn.layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean), ("running_var", running_var))
     if not _fits(x, gamma, beta):
-        return bn.batchnorm_forward(x, gamma, beta, running_mean, running_var, alpha, eps)
+        return bn.batchnorm_forward(x, gamma, beta, running_mean, running_var, eps, alpha=alpha)
     rows, p = x.reshape(len(x), -1), x[0, 0].size
+    eps, alpha = bn.as_eps(eps), float(alpha)
     units, count = len(gamma), x.size // len(gamma)
 
     def mean(kernel, *arrays):
