@@ -6,9 +6,11 @@ The official archives are verified before anything in them is read, and nothing 
 The archives hold the same pictures in two forms: plain records, or Python pickles. The second one is downloaded,
 because only it has mirrors: the official server, asked last, sends about 60 kB/s. DIR may hold either archive
 or the folder that comes out of one, or be that folder. The sha256 of the archives is known; that of their single
-files is not, so pictures from a folder are checked for their number and labels only, and a note says so.
+files is not, so pictures from a folder are checked for their number and labels only; a line says so, with the sha256
+of the files' sha256 sums in their order, and is kept in the .npz as `source`.
 """
 
+import hashlib
 import math
 import sys
 import tarfile
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 import batch_pickle
 import numpy as np
 import script
-from fetch import fetch
+from fetch import checksum, fetch
 
 from bnn_ref import data
 
@@ -124,11 +126,15 @@ def read_archive(path, form):
 
 
 def read_folder(folder, form):
-    """[(images, labels)] of the batches in the folder. Raises data.DataError that says what differs."""
+    """([(images, labels)], the line that says so) of the batches in the folder, which nobody vouches for.
+
+    Raises data.DataError that says what differs.
+    """
     paths = [script.find(folder, (name,)) for name in form.batches]
-    print(f"cifar10.py: note: the files in {folder} are checked for counts and labels, but only the archives can be "
-          "verified to be the official ones", file=sys.stderr)
-    return [form.read_batch(path, path.stat().st_size, lambda p=path: open(p, "rb")) for path in paths]
+    batches = [form.read_batch(path, path.stat().st_size, lambda p=path: open(p, "rb")) for path in paths]
+    sums = "".join(checksum(path) for path in paths)
+    return batches, script.unverified(f"{form.batches[0]} to {form.batches[-1]}",
+                                      hashlib.sha256(sums.encode()).hexdigest())
 
 
 def download(folder):
@@ -152,10 +158,11 @@ def convert(source, downloads, path):
     found = download(downloads) if source is None else find(source)
     form = next(form for form in FORMS if found.name in (form.archive, form.batches[0]))
     is_archive = found.name == form.archive
-    *train, (test_x, test_y) = read_archive(found, form) if is_archive else read_folder(found.parent, form)
+    batches, source_line = (read_archive(found, form), None) if is_archive else read_folder(found.parent, form)
+    *train, (test_x, test_y) = batches
     train_x, train_y = (np.concatenate(arrays) for arrays in zip(*train, strict=True))
     data.save(path, train_x[:-VALIDATION], train_y[:-VALIDATION], test_x, test_y,
-              train_x[-VALIDATION:], train_y[-VALIDATION:])
+              train_x[-VALIDATION:], train_y[-VALIDATION:], source_line)
     return [found]
 
 

@@ -5,7 +5,7 @@ The authors' MAT files are downloaded from their repository or taken from a fold
 
 DIR may hold some of the eight, as <source>.mat or, as in the repository, <source>/processed_data.mat. Of two files the
 sha256 is known, and verified. Of the other six it is not: those come over https, their layout, their counts (against
-the paper's Table 1) and their labels are checked, and the sha256 that came is printed.
+the paper's Table 1) and their labels are checked, and the sha256 that came is printed, and kept in the .npz.
 """
 
 import contextlib
@@ -118,8 +118,7 @@ def _fetch_unknown(file, urls, folder):
             continue
         with atomic_write(folder / file) as stream:
             stream.write(content)
-        print(f"{file}: {len(content) / 1e6:.1f} MB from {url}, sha256 {checksum(folder / file)} (none is known to "
-              "compare it with)", file=sys.stderr, flush=True)
+        print(f"{file}: {len(content) / 1e6:.1f} MB from {url}", file=sys.stderr, flush=True)
         return folder / file
     raise FetchError(f"no mirror delivered {file} ({'; '.join(reasons)}); --from DIR takes local files")
 
@@ -157,7 +156,9 @@ def convert(source, folder):
         if found is None:
             absent.append(f"{task.source}.mat")
             continue
-        text_tasks.save_task(path, *read_mat(found, task))
+        x, labels = read_mat(found, task)
+        source_line = None if name in KNOWN else script.unverified(found.name, checksum(found))
+        text_tasks.save_task(path, x, labels, source_line)
         if source is None:
             found.unlink()
         print(f"wrote {path}", flush=True)
@@ -178,18 +179,7 @@ def main(arguments=None):
     parser.add_argument("--out", metavar="DIR",
                         help="write ebp_text/ here (default: $BNN_REF_DATA, else the user's cache folder)")
     options = parser.parse_args(arguments)
-    try:
-        convert(options.source, data.data_folder(options.out))
-    except KeyboardInterrupt:
-        print("ebp_text.py: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 130
-    except (data.DataError, FetchError, OSError) as error:
-        print(f"ebp_text.py: error: {error}", file=sys.stderr)
-        return 2
-    except MemoryError:
-        print("ebp_text.py: error: not enough memory; close other programs and run it again", file=sys.stderr)
-        return 2
-    return 0
+    return script.run(parser.prog, lambda: convert(options.source, data.data_folder(options.out)))
 
 
 if __name__ == "__main__":

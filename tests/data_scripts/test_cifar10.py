@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from bnn_ref.data import DataError, load
+from bnn_ref.files import read_arrays
 from tests.data_scripts.test_mnist import InterruptedTerminal
 
 COUNT = 20  # pictures of a batch, in place of 10,000
@@ -144,7 +145,7 @@ def error_of(capsys, *arguments):
     out, err = capsys.readouterr()
     *before, line = err.splitlines()
     assert out == "" and line.startswith("cifar10.py: error: ") and len(before) <= 1
-    assert not before or before[0].startswith("cifar10.py: note: ")
+    assert not before or before[0].startswith("unverified: ")
     return line
 
 
@@ -168,20 +169,23 @@ def test_from_an_archive(form, official, tmp_path, capsys):
     assert run("--from", tmp_path, "--out", tmp_path / "out") == 0
     assert capsys.readouterr() == (f"wrote {tmp_path / 'out' / 'cifar10.npz'}\n", "")
     check_written(tmp_path / "out")
+    assert "source" not in read_arrays(tmp_path / "out" / "cifar10.npz")
     assert sorted(os.listdir(tmp_path)) == sorted([form.archive, "out"])  # nothing was unpacked or removed
 
 
 @pytest.mark.parametrize("inside", [True, False], ids=["its folder", "the folder around"])
 @pytest.mark.parametrize("form", [BIN, PY], ids=["binary", "python"])
-def test_from_an_unpacked_folder_with_a_note(form, inside, tmp_path, capsys):
+def test_from_an_unpacked_folder_is_said_to_be_unverified(form, inside, tmp_path, capsys):
     folder = tmp_path / form.folder
     unpack(form, folder)
     assert run("--from", folder if inside else tmp_path, "--out", tmp_path / "out") == 0
     out, err = capsys.readouterr()
     assert out == f"wrote {tmp_path / 'out' / 'cifar10.npz'}\n" and err.count("\n") == 1
-    assert err.startswith(f"cifar10.py: note: the files in {folder} are ")
-    assert "only the archives can be verified" in err
+    sums = "".join(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in form.batches)
+    assert err == (f"unverified: {form.batches[0]} to {form.batches[-1]}: sha256 "
+                   f"{hashlib.sha256(sums.encode()).hexdigest()}, expected: none is known to compare it with\n")
     check_written(tmp_path / "out")
+    assert str(read_arrays(tmp_path / "out" / "cifar10.npz")["source"]) == err.strip()
     assert sorted(os.listdir(folder)) == sorted(contents(form))
 
 
