@@ -12,48 +12,15 @@ import pytest
 
 from bnn_ref.data import DataError
 from bnn_ref.training.text_tasks import Description
+from tests.data_scripts.mat_files import LABELLED, LABELS, columns, dense, element, file, ints, matrix
 
 scipy_io = pytest.importorskip("scipy.io", reason="SciPy writes and reads the MAT files")
 sparse = pytest.importorskip("scipy.sparse")
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.integers(0, 9, (5, 7)) * (RNG.random((5, 7)) < 0.4)
-LABELS = np.array([[1], [-1], [1], [1], [-1]], np.int16)
 ANY = mat.Wanted((5, 7), (*mat.NUMBERS, mat.SPARSE), 1000)
 LABEL = mat.Wanted((5, 1), mat.NUMBERS)
-
-
-# the files, byte by byte
-
-def element(kind, content):
-    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
-
-
-def ints(*values):
-    return element(5, np.array(values, "<i4").tobytes())
-
-
-def matrix(name, flags, shape, *parts, deflated=True):
-    content = element(6, struct.pack("<II", flags, 0)) + ints(*shape) + element(1, name.encode()) + b"".join(parts)
-    made = element(14, content)
-    return struct.pack("<II", 15, len(zlib.compress(made))) + zlib.compress(made) if deflated else made
-
-
-def file(*matrices):
-    return b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM" + b"".join(matrices)
-
-
-def columns(rows, starts, values, shape=(5, 7), deflated=True):
-    """A sparse matrix `data` with these entries, right or wrong."""
-    return matrix("data", 5, shape, ints(*rows), ints(*starts), element(9, np.array(values, "<f8").tobytes()),
-                  deflated=deflated)
-
-
-def dense(name, array, kind=9, shape=None, deflated=True):
-    return matrix(name, 6, shape or array.shape, element(kind, array.tobytes("F")), deflated=deflated)
-
-
-LABELLED = matrix("labels", 10, (5, 1), element(3, LABELS.tobytes()))
 
 
 @pytest.fixture
