@@ -8,10 +8,11 @@ The format is an .npz archive (a zip file of .npy arrays, as `numpy.savez` write
     valid_x, valid_y   the same for validation; optional, both or neither
 
 Images have one C x H x W throughout; N is 1 at least and may differ between the parts. The classes are 0 ..
-max(train_y), two at least, and each has a training image. Other arrays in the file are not read; pickled
-objects are refused. Where no validation part is given, a tenth of the training images becomes it: of a
-class with n images round(n / 10), but 1 at least, drawn with the seed SPLIT_SEED, so that one file always
-gives one split; this needs two training images of every class. Three lines of NumPy write such a file:
+max(train_y), two at least, and each has a training image. Other arrays in the file are not read (`source` is a
+line of text with data that nobody verified); pickled objects are refused. Where no validation part is given, a
+tenth of the training images becomes it: of a class with n images round(n / 10), but 1 at least, drawn with the
+seed SPLIT_SEED, so that one file always gives one split; this needs two training images of every class. Three
+lines of NumPy write such a file:
 
     import numpy as np
     images, labels = np.full((100, 1, 8, 8), 255, np.uint8), np.arange(100) % 10
@@ -144,12 +145,13 @@ class Pieces:
     arrays: Iterable
 
 
-def save(path, train_x, train_y, test_x, test_y, valid_x=None, valid_y=None):
+def save(path, train_x, train_y, test_x, test_y, valid_x=None, valid_y=None, source=None):
     """Check the arrays as `load` does and write them to `path` (.npz), whole or not at all; makes the folder.
 
     Images uint8 N x C x H x W, or N x H x W for one channel, an array or Pieces; labels any integer dtype (N,), stored
-    as int64. Equal data give equal bytes. Warns of images that are black. Raises DataError for data that
-    differ from the format, OSError where the file cannot be written.
+    as int64; source: a line for people that tells where they are from, stored as an array of text. Equal data give
+    equal bytes. Warns of images that are black. Raises DataError for data that differ from the format, OSError where
+    the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".npz":
@@ -165,6 +167,9 @@ def save(path, train_x, train_y, test_x, test_y, valid_x=None, valid_y=None):
                 npy.write_array_header_1_0(member, header)
                 for piece in _pieces(path, key, value):
                     member.write(piece.astype(DTYPES[key[-1]], copy=False).tobytes())
+        if source is not None:
+            with archive.open("source.npy", "w") as member:
+                npy.write_array(member, np.array(source))
 
 
 def _with_channel(key, value):

@@ -7,6 +7,8 @@ file must end in a clear error.
 import contextlib
 import math
 import os
+import stat
+import struct
 import zipfile
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 CHUNK = 1 << 20                       # bytes read at a time
+SMALL = 200 << 20                     # bytes that the arrays of any archive may take,
+RATIO = 20                            # or this many times the file's size: pictures take 5 times, zeros 1000
 
 
 @contextlib.contextmanager
@@ -40,26 +44,108 @@ def atomic_write(path):
 class DamagedError(ValueError):
     """A file that cannot be read as what it should be; the message says why, in one line."""
 
+    def __init__(self, message):
+        super().__init__(printable(message))
+
+
+def printable(text):
+    """The text in one line; what a terminal obeys or cannot show, say in a name that comes from a file, is escaped."""
+    line = " ".join(str(text).splitlines())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def check_regular(path):
+    """Raise DamagedError unless `path` leads to a regular file, OSError where it leads nowhere.
+
+    Opening a FIFO waits for a writer, maybe for ever, and reading a device may never end.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise DamagedError("expected a regular file, got a folder, FIFO or device")
+
+
+# --- arrays --------------------------------------------------------------------------------------------------------
+
 
 def read_arrays(path, wanted=None, required=()):
     """{name: array} of an .npz archive, or of those of its arrays that are `wanted`; `required` ones must be there.
 
     Pickled objects are refused. numpy.load allocates what an array's header claims; here the header must first fit
-    the real size. Raises FileNotFoundError, DamagedError.
+    the array's real size, and that the file's. Each byte of the file must belong to a member or to their directory.
+    Raises FileNotFoundError, DamagedError.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        check_regular(path)
+        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+            _check_directory(file, archive)
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
             absent = [name for name in required if name not in names]
             if absent:
                 raise DamagedError(f"{', '.join(absent)} missing, found {', '.join(names[:8]) or 'nothing'}")
-            wanted = names if wanted is None else wanted
-            return {name: _read_array(archive, f"{name}.npy") for name in names if name in wanted}
+            chosen = [f"{name}.npy" for name in names if wanted is None or name in wanted]
+            _check_sizes([archive.getinfo(name) for name in chosen], os.fstat(file.fileno()).st_size)
+            return {name.removesuffix(".npy"): _read_array(archive, name) for name in chosen}
     except (DamagedError, FileNotFoundError):
         raise
     except Exception as error:  # damage raises BadZipFile, zlib.error, EOFError, struct.error, OSError, ...
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DamagedError(f"cannot be read as an .npz file ({cause})") from error
+        raise DamagedError(f"cannot be read as an .npz file ({type(error).__name__}: {error})") from error
+
+
+MEMBER = struct.Struct("<4s22xHH")    # what stands before a member: signature, lengths of its name and extra field
+ENTRY = struct.Struct("<4s24xHHH12x")     # its entry in the directory: the same, and the length of a comment
+END = struct.Struct("<4s6xH8xH")      # behind the directory: signature, number of members, length of a comment
+END_64 = 56 + 20                      # bytes before that in an archive which is too large for it
+DESCRIBED = 1 << 3                    # the flag of a member behind which its sizes stand once more,
+DESCRIPTIONS = (12, 16, 20, 24)       # in so many bytes
+
+
+def _check_directory(file, archive):
+    """Raise DamagedError unless the members fill the file up to the directory, and the directory the rest.
+
+    zipfile believes the directory. With one wrong bit there an array is gone, and nobody would be told.
+    """
+    members, at, names = archive.infolist(), archive.start_dir, []
+    for _ in members:
+        file.seek(at)
+        _, length, extra, comment = ENTRY.unpack(file.read(ENTRY.size))
+        names.append(file.read(length))
+        at += ENTRY.size + length + extra + comment
+        if comment:
+            raise DamagedError("the directory of the archive is damaged: it has a comment")
+    file.seek(at)
+    end = file.read(END_64 + END.size + 1)
+    large = len(end) == END_64 + END.size and end.startswith(b"PK\6\6")
+    _, count, comment = END.unpack(end[-END.size:])
+    if comment or not (large or (len(end) == END.size and count == len(members))):
+        raise DamagedError(f"the directory of the archive is damaged: {len(members)} members, {count} expected, or "
+                           "more bytes than theirs")
+    if len(set(names)) < len(names):
+        raise DamagedError("an array is there twice")
+
+    at, described = 0, 0
+    for member, name in sorted(zip(members, names), key=lambda pair: pair[0].header_offset):
+        _check_gap(member.header_offset - at, described)
+        file.seek(member.header_offset)
+        _, length, extra = MEMBER.unpack(file.read(MEMBER.size))
+        if file.read(length) != name:
+            raise DamagedError(f"{member.filename} has another name in the directory of the archive")
+        at = member.header_offset + MEMBER.size + length + extra + member.compress_size
+        described = member.flag_bits & DESCRIBED
+    _check_gap(archive.start_dir - at, described)
+
+
+def _check_gap(gap, described):
+    if gap and not (described and gap in DESCRIPTIONS):
+        raise DamagedError(f"{gap} bytes between the members of the archive belong to none")
+
+
+def _check_sizes(members, size):
+    """Raise DamagedError for members that only other programs than NumPy compress, or that an honest file has not."""
+    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
+        raise DamagedError("compressed in another way than numpy.savez_compressed does")
+    claimed = sum(member.file_size for member in members)
+    if claimed > max(SMALL, RATIO * size):
+        raise DamagedError(f"its arrays take {claimed} bytes, {claimed // size} times the file's {size}; if that is "
+                           "so, save them with numpy.savez, which does not compress")
 
 
 def _read_array(archive, name):

@@ -6,21 +6,22 @@ The official archives are verified before anything in them is read, and nothing 
 The archives hold the same pictures in two forms: plain records, or Python pickles. The second one is downloaded,
 because only it has mirrors: the official server, asked last, sends about 60 kB/s. DIR may hold either archive
 or the folder that comes out of one, or be that folder. The sha256 of the archives is known; that of their single
-files is not, so pictures from a folder are checked for their number and labels only, and a note says so.
+files is not, so pictures from a folder are checked for their number and labels only; a line says so, with the sha256
+of the files' sha256 sums in their order, and is kept in the .npz as `source`.
 """
 
-import io
+import hashlib
 import math
-import pickle
 import sys
 import tarfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import batch_pickle
 import numpy as np
 import script
-from fetch import fetch
+from fetch import checksum, fetch
 
 from bnn_ref import data
 
@@ -46,35 +47,20 @@ def read_records(content):
     return records[:, 1:], records[:, 0]
 
 
-ALLOWED = {  # in a pickle: the names that NumPy had when the files were written, and what they stand for today
-    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-}
-
-
-class Unpickler(pickle.Unpickler):
-    """Unpickles builtin values and NumPy arrays; a pickle that asks for anything else is refused before it gets it."""
-
-    def find_class(self, module, name):
-        if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"asks for {module}.{name}, which is never loaded")
-        return ALLOWED[module, name]
-
-
 def read_pickle(content):
-    """(pixels, labels), uint8 (COUNT, PIXELS) and integer (COUNT,), of a pickled dict with `data` and `labels`."""
+    """(pixels, labels), uint8 (COUNT, PIXELS) and int64 (COUNT,), of a pickled dict with `data` and `labels`."""
     try:
-        batch = Unpickler(io.BytesIO(content), encoding="bytes").load()  # Python 2 wrote it: its str are our bytes
-        pixels, labels = batch[b"data"], np.array(batch[b"labels"])
-    except Exception as error:  # damage raises nearly anything
-        raise data.DataError(f"cannot be read as a pickled batch ({type(error).__name__}: {error})") from None
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != (COUNT, PIXELS):
-        came = f"{pixels.dtype} of shape {pixels.shape}" if hasattr(pixels, "dtype") else type(pixels).__name__
-        raise data.DataError(f"has as data {came}, expected uint8 of shape {(COUNT, PIXELS)}")
-    if labels.dtype.kind not in "iu" or labels.shape != (COUNT,):
-        raise data.DataError(f"has as labels {labels.dtype} of shape {labels.shape}, expected {COUNT} integers")
-    return pixels, labels
+        batch = batch_pickle.parse(content, 1000 + 4 * COUNT)  # of a picture: a label, a name, and a note of the name
+        if not isinstance(batch, dict) or not {"data", "labels"} <= batch.keys():
+            raise ValueError("holds no dict with data and labels")
+        pixels, labels = batch_pickle.pixels(batch["data"]), batch["labels"]
+    except ValueError as error:
+        raise data.DataError(f"cannot be read as a pickled batch ({error})") from None
+    if pixels.shape != (COUNT, PIXELS):
+        raise data.DataError(f"has as data uint8 of shape {pixels.shape}, expected {(COUNT, PIXELS)}")
+    if not isinstance(labels, list) or len(labels) != COUNT or any(type(label) is not int for label in labels):
+        raise data.DataError(f"has as labels something else than a list of {COUNT} integers")
+    return pixels, np.array(labels)
 
 
 @dataclass(frozen=True)
@@ -140,11 +126,15 @@ def read_archive(path, form):
 
 
 def read_folder(folder, form):
-    """[(images, labels)] of the batches in the folder. Raises data.DataError that says what differs."""
+    """([(images, labels)], the line that says so) of the batches in the folder, which nobody vouches for.
+
+    Raises data.DataError that says what differs.
+    """
     paths = [script.find(folder, (name,)) for name in form.batches]
-    print(f"cifar10.py: note: the files in {folder} are checked for counts and labels, but only the archives can be "
-          "verified to be the official ones", file=sys.stderr)
-    return [form.read_batch(path, path.stat().st_size, lambda p=path: open(p, "rb")) for path in paths]
+    batches = [form.read_batch(path, path.stat().st_size, lambda p=path: open(p, "rb")) for path in paths]
+    sums = "".join(checksum(path) for path in paths)
+    return batches, script.unverified(f"{form.batches[0]} to {form.batches[-1]}",
+                                      hashlib.sha256(sums.encode()).hexdigest())
 
 
 def download(folder):
@@ -168,10 +158,11 @@ def convert(source, downloads, path):
     found = download(downloads) if source is None else find(source)
     form = next(form for form in FORMS if found.name in (form.archive, form.batches[0]))
     is_archive = found.name == form.archive
-    *train, (test_x, test_y) = read_archive(found, form) if is_archive else read_folder(found.parent, form)
+    batches, source_line = (read_archive(found, form), None) if is_archive else read_folder(found.parent, form)
+    *train, (test_x, test_y) = batches
     train_x, train_y = (np.concatenate(arrays) for arrays in zip(*train, strict=True))
     data.save(path, train_x[:-VALIDATION], train_y[:-VALIDATION], test_x, test_y,
-              train_x[-VALIDATION:], train_y[-VALIDATION:])
+              train_x[-VALIDATION:], train_y[-VALIDATION:], source_line)
     return [found]
 
 

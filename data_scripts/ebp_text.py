@@ -3,17 +3,19 @@ The authors' MAT files are downloaded from their repository or taken from a fold
 
     python data_scripts/ebp_text.py [--from DIR] [--out DIR]
 
-DIR may hold some of the eight, as <source>.mat or, as in the repository, <source>/processed_data.mat. Reading MAT files
-needs SciPy. Of two files the sha256 is known, and verified. Of the other six it is not: those come over https, their
-layout, their counts (against the paper's Table 1) and their labels are checked, and the sha256 that came is printed.
+DIR may hold some of the eight, as <source>.mat or, as in the repository, <source>/processed_data.mat. Of two files the
+sha256 is known, and verified. Of the other six it is not: those come over https, their layout, their counts (against
+the paper's Table 1) and their labels are checked, and the sha256 that came is printed, and kept in the .npz.
 """
 
 import contextlib
 import http.client
+import math
 import sys
 import urllib.request
 from pathlib import Path
 
+import mat
 import numpy as np
 import script
 from fetch import TIMEOUT, FetchError, checksum, fetch
@@ -23,18 +25,14 @@ from bnn_ref.files import atomic_write
 from bnn_ref.kernels.ebp_sparse import SparseRows
 from bnn_ref.training import text_tasks
 
-try:
-    import scipy.io
-    import scipy.sparse
-except ImportError as error:
-    print(f'ebp_text.py: error: {error}; run `pip install ".[data]"` in the repository first', file=sys.stderr)
-    raise SystemExit(2) from None
-
 REPOSITORY = "https://raw.githubusercontent.com/ExpectationBackpropagation/EBP_Matlab_Code/"
 MIRRORS = tuple(f"{REPOSITORY}{version}/Datasets/Classification/"
                 for version in ("28de5e353f5a70560b19955ce28bedc1188776a3", "HEAD"))
 TASK_PATH = "{}/processed_data.mat"
 LARGEST = 100 << 20  # bytes of a file of unknown size; the known ones have fewer than 2 million
+LARGEST_DENSE = 1 << 30  # bytes of a matrix that is not sparse, to be taken for one; the known one has 183 million
+ENTRIES = 4  # of a sparse matrix for each byte of its file, at most; the known one has half an entry
+ROWS = 100  # of a matrix that are looked through at a time
 KNOWN = {  # size and sha256
     "reuters_i6": (1_690_786, "60b8e948bcbab402d5a441a4228689e5472b8bea0f53efc1303ae5481cfb894b"),
     "amazon_books": (1_230_979, "e537c44f42cb03ef5ab42919bc795402007246782a0faaf8a38b67b28b1c61b2"),
@@ -44,31 +42,52 @@ KNOWN = {  # size and sha256
 def read_mat(path, task):
     """(x, labels) of the authors' file: SparseRows float32, and int64 (N,), 0 for their -1 and 1 for their +1.
 
-    task: the text.Description it must fit. Raises data.DataError that says what differs.
+    task: the text_tasks.Description it must fit. Raises data.DataError that says what differs.
     """
-    try:
-        variables = scipy.io.loadmat(path, variable_names=("data", "labels"))
-    except MemoryError:
-        raise
-    except Exception as error:  # damage raises nearly anything
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
-        raise data.DataError(f"{path}: cannot be read as a MAT file of version 5 ({cause}); "
-                             "get the authors' file") from None
-    shapes = {"data": (task.examples, task.features), "labels": (task.examples, 1)}
-    for name, shape in shapes.items():
-        array = variables.get(name)
-        if array is None or array.dtype.kind not in "iuf" or array.shape != shape:
-            came = "nothing" if array is None else f"{array.dtype} of shape {array.shape}"
-            raise data.DataError(f"{path}: has as {name} {came}, expected numbers of shape {shape}; "
-                                 "get the authors' file")
+    shape = task.examples, task.features
+    kinds = (*mat.NUMBERS, mat.SPARSE) if 8 * math.prod(shape) <= LARGEST_DENSE else (mat.SPARSE,)
+    variables = mat.read(path, {"data": mat.Wanted(shape, kinds, ENTRIES * min(path.stat().st_size, LARGEST)),
+                                "labels": mat.Wanted((task.examples, 1), mat.NUMBERS)}, "authors'")
     labels = variables["labels"][:, 0]
-    if not np.all(np.abs(labels) == 1):
+    if not np.all((labels == 1) | (labels == -1)):
         raise data.DataError(f"{path}: has labels other than -1 and 1; get the authors' file")
-    rows = scipy.sparse.csr_matrix(variables["data"]).astype(np.float32)
-    rows.sum_duplicates()                                 # MATLAB writes none, and sorted columns
-    rows.eliminate_zeros()
-    x = SparseRows(rows.indptr.astype(np.int32), rows.indices.astype(np.int32), rows.data, task.features)
-    return x, (labels == 1).astype(np.int64)
+    values = variables["data"]
+    with np.errstate(over="ignore"):                      # infinity is refused where the task is saved
+        rows = _of_columns(values, *shape) if isinstance(values, mat.Sparse) else _of_dense(values)
+    return rows, (labels == 1).astype(np.int64)
+
+
+def _of_columns(x, examples, features):
+    """SparseRows of a mat.Sparse: entries of one place are added, zeros dropped."""
+    order = np.argsort(x.rows, kind="stable")             # columns go on ascending within a row
+    rows, columns = x.rows[order], np.repeat(np.arange(features), x.starts[1:] - x.starts[:-1])[order]
+    values = x.values[order].astype(np.float32)
+    first = np.ones(len(rows), bool)
+    first[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
+    if not first.all():                                   # MATLAB writes none
+        values = np.add.reduceat(values, np.flatnonzero(first))
+    kept = values != 0
+    counts = np.bincount(rows[first][kept], minlength=examples)
+    return _sparse_rows(counts, columns[first][kept], values[kept], features)
+
+
+def _of_dense(x):
+    """SparseRows of a matrix, some rows at a time: it is large, and may hold no zero."""
+    blocks = [slice(start, start + ROWS) for start in range(0, len(x), ROWS)]
+    counts = np.concatenate([np.count_nonzero(x[block].astype(np.float32), axis=1) for block in blocks])
+    columns, values = np.empty(counts.sum(), np.int32), np.empty(counts.sum(), np.float32)
+    end = 0
+    for block in blocks:
+        some = x[block].astype(np.float32)
+        start, end = end, end + counts[block].sum()
+        columns[start:end], values[start:end] = np.nonzero(some)[1], some[some != 0]
+    return _sparse_rows(counts, columns, values, x.shape[1])
+
+
+def _sparse_rows(counts, columns, values, features):
+    """SparseRows of the entries of all rows, one after the other; counts: how many each row has."""
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)     # fewer than LARGEST_DENSE
+    return SparseRows(indptr, columns.astype(np.int32, copy=False), values, features)
 
 
 def download(name, folder):
@@ -99,8 +118,7 @@ def _fetch_unknown(file, urls, folder):
             continue
         with atomic_write(folder / file) as stream:
             stream.write(content)
-        print(f"{file}: {len(content) / 1e6:.1f} MB from {url}, sha256 {checksum(folder / file)} (none is known to "
-              "compare it with)", file=sys.stderr, flush=True)
+        print(f"{file}: {len(content) / 1e6:.1f} MB from {url}", file=sys.stderr, flush=True)
         return folder / file
     raise FetchError(f"no mirror delivered {file} ({'; '.join(reasons)}); --from DIR takes local files")
 
@@ -138,7 +156,9 @@ def convert(source, folder):
         if found is None:
             absent.append(f"{task.source}.mat")
             continue
-        text_tasks.save_task(path, *read_mat(found, task))
+        x, labels = read_mat(found, task)
+        source_line = None if name in KNOWN else script.unverified(found.name, checksum(found))
+        text_tasks.save_task(path, x, labels, source_line)
         if source is None:
             found.unlink()
         print(f"wrote {path}", flush=True)
@@ -159,18 +179,7 @@ def main(arguments=None):
     parser.add_argument("--out", metavar="DIR",
                         help="write ebp_text/ here (default: $BNN_REF_DATA, else the user's cache folder)")
     options = parser.parse_args(arguments)
-    try:
-        convert(options.source, data.data_folder(options.out))
-    except KeyboardInterrupt:
-        print("ebp_text.py: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 130
-    except (data.DataError, FetchError, OSError) as error:
-        print(f"ebp_text.py: error: {error}", file=sys.stderr)
-        return 2
-    except MemoryError:
-        print("ebp_text.py: error: not enough memory; close other programs and run it again", file=sys.stderr)
-        return 2
-    return 0
+    return script.run(parser.prog, lambda: convert(options.source, data.data_folder(options.out)))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Each of them is then only the description of its files and their conversion.
 
 import argparse
 import contextlib
+import io
 import sys
 from pathlib import Path
 
@@ -37,11 +38,12 @@ def main(name, source_help, shape, counts, convert, arguments):
     parser.add_argument("--out", metavar="DIR",
                         help=f"write {name}.npz here (default: $BNN_REF_DATA, else the user's cache folder)")
     options = parser.parse_args(arguments)
-    try:
+
+    def bring():
         path = data.data_folder(options.out) / f"{name}.npz"
         if is_complete(path, shape, counts):
             print(f"{path} is already there and complete")
-            return 0
+            return
         downloads = path.with_name(f"{name}_download")
         used = convert(options.source, downloads, path)
         if options.source is None:
@@ -50,16 +52,33 @@ def main(name, source_help, shape, counts, convert, arguments):
             with contextlib.suppress(OSError):  # something else is in there: not ours to remove
                 downloads.rmdir()
         print(f"wrote {path}")
+
+    return run(parser.prog, bring)
+
+
+def run(program, work):
+    """The exit status of work(): 0, or 2 with one line on stderr for bad files, or 130 if interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may have bytes that are no text here
+    try:
+        work()
     except KeyboardInterrupt:
-        print(f"{name}.py: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print(f"{program}: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
     except (data.DataError, fetch.FetchError, OSError) as error:
-        print(f"{name}.py: error: {error}", file=sys.stderr)
+        print(f"{program}: error: {error}", file=sys.stderr)
         return 2
     except MemoryError:
-        print(f"{name}.py: error: not enough memory; close other programs and run it again", file=sys.stderr)
+        print(f"{program}: error: not enough memory; close other programs and run it again", file=sys.stderr)
         return 2
     return 0
+
+
+def unverified(what, sha256):
+    """Say in one line that nobody vouches for these bytes. Returns the line, to be kept beside the data."""
+    line = f"unverified: {what}: sha256 {sha256}, expected: none is known to compare it with"
+    print(line, file=sys.stderr, flush=True)
+    return line
 
 
 def is_complete(path, shape, counts):

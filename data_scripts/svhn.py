@@ -3,7 +3,7 @@ The official MAT files are downloaded or taken from a folder, verified, and conv
 
     python data_scripts/svhn.py [--from DIR] [--out DIR]
 
-Reading MAT files needs SciPy. The memory it takes is that of the pictures, 1.9 GB, and little more.
+The memory it takes is that of the pictures, 1.9 GB, and little more.
 
 The validation part has 6,000 pictures, 400 of each digit from train_32x32.mat and 200 of each from extra_32x32.mat (P.
 Sermanet, S. Chintala, Y. LeCun, "Convolutional Neural Networks Applied to House Numbers Digit Classification",
@@ -14,17 +14,12 @@ the papers' code: one generator, seeded with 322, shuffles the pictures of every
 import sys
 from dataclasses import dataclass
 
+import mat
 import numpy as np
 import script
 from fetch import fetch, progress
 
 from bnn_ref import data
-
-try:
-    import scipy.io
-except ImportError as error:
-    print(f'svhn.py: error: {error}; run `pip install ".[data]"` in the repository first', file=sys.stderr)
-    raise SystemExit(2) from None
 
 MIRRORS = ("http://ufldl.stanford.edu/housenumbers/",)
 SHAPE = (3, 32, 32)
@@ -60,21 +55,9 @@ def read_mat(path, file):
     Raises data.DataError that says what differs.
     """
     script.verify(path, file.size, file.sha256)
-    try:
-        variables = scipy.io.loadmat(path, variable_names=("X", "y"))
-    except MemoryError:
-        raise
-    except Exception as error:  # damage raises nearly anything
-        raise data.DataError(f"{path}: cannot be read as a MAT file of version 5 ({type(error).__name__}: {error}); "
-                             "get the official file") from None
     channels, height, width = SHAPE
-    for name, dtypes, shape in (("X", ("uint8",), (height, width, channels, file.count)),
-                                ("y", ("uint8", "float64"), (file.count, 1))):  # MATLAB's numbers are float64
-        array = variables.get(name)
-        if not isinstance(array, np.ndarray) or array.dtype.name not in dtypes or array.shape != shape:
-            came = "nothing" if array is None else f"{array.dtype} of shape {array.shape}"
-            raise data.DataError(f"{path}: has as {name} {came}, expected {' or '.join(dtypes)} of shape {shape}; "
-                                 "get the official file")
+    variables = mat.read(path, {"X": mat.Wanted((height, width, channels, file.count), ("uint8",)),
+                                "y": mat.Wanted((file.count, 1), ("uint8", "float64"))})  # MATLAB's numbers are float64
     labels = variables["y"][:, 0].astype(np.int64)
     if labels.min() < 1 or labels.max() > len(DIGITS):
         raise data.DataError(f"{path}: has labels {labels.min()} .. {labels.max()}, expected 1 .. {len(DIGITS)}; "

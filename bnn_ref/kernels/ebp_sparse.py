@@ -11,13 +11,15 @@ import numpy as np
 from ..ops.checks import check_shapes
 from .compiled import jit
 
+LARGEST = np.iinfo(np.int32).max
+
 
 @dataclass(frozen=True, eq=False)
 class SparseRows:
     """A matrix, row by row (CSR): row i has values[indptr[i]:indptr[i + 1]] in the columns indices[the same].
 
-    indptr: (N + 1,), indices: (K,), both int32; values: (K,), float32 or float64; columns: how many there are.
-    Within a row the columns ascend. Raises TypeError or ValueError otherwise: kernels trust what is in here.
+    indptr: (N + 1,), indices: (K,), both int32; values: (K,), float32 or float64; columns: how many there are, from 1
+    to 2³¹ - 1. Within a row the columns ascend. Raises TypeError or ValueError otherwise: kernels trust what is here.
     """
 
     indptr: np.ndarray
@@ -33,16 +35,18 @@ class SparseRows:
                 raise TypeError(f"{name}: expected an int32 array of one dimension, got {_kind(array)}")
         if len(self.indices) != len(self.values):
             raise ValueError(f"indices: expected {len(self.values)}, one for each value, got {len(self.indices)}")
-        steps = np.diff(self.indptr)
-        if len(steps) == 0 or self.indptr[0] != 0 or self.indptr[-1] != len(self.values) or steps.min() < 0:
+        starts, stops = self.indptr[:-1], self.indptr[1:]
+        rises = len(starts) and self.indptr[0] == 0 and self.indptr[-1] == len(self.values)
+        if not rises or not (starts <= stops).all():           # compared: an int32 difference may wrap
             raise ValueError(f"indptr: expected to rise from 0 to {len(self.values)}, for one row at least")
+        if not 1 <= self.columns <= LARGEST:
+            raise ValueError(f"columns: expected from 1 to {LARGEST}, got {self.columns}")
         if len(self.indices) and not 0 <= self.indices.min() <= self.indices.max() < self.columns:
             raise ValueError(f"indices: expected from 0 to {self.columns - 1}, got {self.indices.min()} to "
                              f"{self.indices.max()}")
-        rises = np.diff(self.indices) > 0
-        starts = self.indptr[1:-1]
-        rises[starts[(starts > 0) & (starts < len(self.indices))] - 1] = True    # from one row to the next
-        if not rises.all():
+        ascends = self.indices[:-1] < self.indices[1:]
+        ascends[starts[(starts > 0) & (starts < len(self.indices))] - 1] = True  # from one row to the next
+        if not ascends.all():
             raise ValueError("indices: expected ascending columns, none twice, within each row")
 
     def __len__(self):

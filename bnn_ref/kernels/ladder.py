@@ -11,6 +11,9 @@ import numpy as np
 
 from . import bits, compiled, panels
 
+LARGEST_K = 2**31 - 1                 # entries in a row: the products are int32
+LARGEST_PLANE_K = LARGEST_K // 255    # and of 8-bit pixels, which weigh up to 255: 8,421,504
+
 
 class Unavailable(ValueError):
     """A rung that this machine cannot run; the message is one line that says what it needs."""
@@ -69,10 +72,12 @@ LADDER = (
 )
 
 
-def check_operands(a, b, k):
-    """Raise TypeError or ValueError unless a and b are packed rows of k entries."""
+def check_operands(a, b, k, largest=LARGEST_K):
+    """Raise TypeError or ValueError unless a and b are packed rows of k entries, at most `largest`."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
         raise TypeError(f"k: expected a whole number of entries, got {type(k).__name__}")
+    if k > largest:
+        raise ValueError(f"k: expected at most {largest} entries, whose sums an int32 holds, got {k}")
     for name, operand in (("a", a), ("b", b)):
         bits.check_words(name, operand, k)
         if operand.ndim != 2:
@@ -97,8 +102,8 @@ def _best(m):
 def xnor_matmul(a, b, k):
     """The product of rows of ±1, packed as bits: out[i, j] = Σ_d a[i, d] b[j, d], by the best rung for these sizes.
 
-    a: uint64 (m, words), b: uint64 (n, words), from `bits.pack`; k: entries in a row. Returns int32 (m, n).
-    Raises TypeError or ValueError where the operands are not packed rows of k entries.
+    a: uint64 (m, words), b: uint64 (n, words), from `bits.pack`; k: entries in a row, 2,147,483,647 at most.
+    Returns int32 (m, n). Raises TypeError or ValueError where the operands are not packed rows of k entries.
     """
     return _best(len(a))(a, b, k)
 
@@ -106,13 +111,14 @@ def xnor_matmul(a, b, k):
 def plane_matmul(planes, b, k, rung=None):
     """The product of centred 8-bit pixels with ±1: out[i, j] = Σ_d (2 x[i, d] - 255) b[j, d] [BNN-6].
 
-    planes: uint64 (m, 8, words), from `bits.pack_planes`; b: uint64 (n, words); k: entries in a row; rung: a Rung, or
-    None for the best. Returns int32 (m, n). Raises TypeError or ValueError for operands that do not fit.
+    planes: uint64 (m, 8, words), from `bits.pack_planes`; b: uint64 (n, words); k: entries in a row, 8,421,504 at
+    most; rung: a Rung, or None for the best. Returns int32 (m, n), every sum within ±255 k. Raises TypeError or
+    ValueError for operands that do not fit.
     """
     if not isinstance(planes, np.ndarray) or planes.ndim != 3 or planes.shape[1] != 8:
         came = planes.shape if isinstance(planes, np.ndarray) else type(planes).__name__
         raise ValueError(f"planes: expected shape (rows, 8, words), got {came}")
-    check_operands(planes[:, 0], b, k)
+    check_operands(planes[:, 0], b, k, LARGEST_PLANE_K)
     bits.check_words("planes", planes, k)
     chosen = rung or _best(len(planes))
     if not len(planes) or not len(b):

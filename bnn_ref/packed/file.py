@@ -1,4 +1,8 @@
-"""The file of a network on bits: read where it lies, not copied, and only when every byte of it is accounted for.
+"""The file of a network on bits: read in one piece, and only when every byte of it is accounted for.
+
+It is copied into memory, not mapped. A mapped file that somebody cuts short ends the process, one that is overwritten
+in place gives other labels though its checksum was right; mapping is for files that nobody ever writes to. Bits are
+few: what would be mapped is a thirtieth of the network.
 
 Version 2. Integers and floats are little-endian; every section begins at a multiple of 64 bytes, and what lies between
 sections is 0. Nothing in the file says where a section is: all sizes follow from the records, in `layers`.
@@ -46,13 +50,12 @@ import contextlib
 import hashlib
 import itertools
 import math
-import mmap
 import os
 import struct
 
 import numpy as np
 
-from ..files import DamagedError, atomic_write
+from ..files import DamagedError, atomic_write, check_regular
 from ..kernels import bits
 from .layers import BITS, CODINGS, FRONTS, REALS, BitLayer, Front, Geometry, PackedNetwork, RealLayer, check_output
 
@@ -123,37 +126,53 @@ def _sections(g, sends_bits):
 
 
 def load_packed(path):
-    """The network in the file. Its arrays are read-only views of the file, mapped into memory.
+    """The network in the file. Its arrays are read-only views of the file's bytes, which are read once.
 
     Nothing larger than the file is allocated, whatever it claims. Raises PackedError for a file that is not a packed
     network, truncated, damaged, by another version or not consistent in itself; OSError.
     """
-    with open(path, "rb") as file:
-        empty = os.fstat(file.fileno()).st_size == 0                   # which cannot be mapped
-        data = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
-        _check_whole(data)
+        check_regular(path)
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            start = file.read(START.size)
+            _check_start(start, size)
+            data = _aligned_room(size)
+            data[:START.size] = start
+            file.readinto(data[START.size:])                           # cut meanwhile: the checksum will not fit
+        data = data.toreadonly()
+        _check_digest(data)
         return _read(data)
     except ValueError as error:
         raise PackedError(f"{path}: {error}") from None
 
 
-def _check_whole(data):
-    """Raise ValueError unless the bytes are those that were written, by this version."""
-    if data[:len(MAGIC)] != MAGIC:
-        raise ValueError("not a packed network" + ("" if len(data) else " (empty)"))
-    if len(data) < RECORDS:
-        raise ValueError(f"truncated: {len(data)} bytes, less than any header")
-    _, version, _, total = START.unpack_from(data)
+def _aligned_room(size):
+    """Room for a file in memory, where its sections begin at multiples of 64 too: no vector crosses a cache line."""
+    room = np.empty(size + ALIGNMENT, np.uint8)
+    skip = -room.ctypes.data % ALIGNMENT
+    return memoryview(room[skip:skip + size])
+
+
+def _check_start(start, size):
+    """Raise ValueError unless a file of that size may begin with these bytes, by this version."""
+    if start[:len(MAGIC)] != MAGIC:
+        raise ValueError("not a packed network" + ("" if size else " (empty)"))
+    if size < RECORDS:
+        raise ValueError(f"truncated: {size} bytes, less than any header")
+    _, version, _, total = START.unpack(start)
     if version != VERSION:
         age, what = ("a newer", "upgrade") if version > VERSION else ("an older", "pack the run again")
         said = f"from {age} version: version {version}, this is bnn_ref with version {VERSION}: {what}"
         raise ValueError(said if version else "damaged: version 0")
-    if len(data) != total:
-        raise ValueError(f"{'truncated' if len(data) < total else 'damaged'}: {len(data)} bytes, {total} expected")
-    with memoryview(data) as view:
-        digest = hashlib.sha256(view[:START.size])
-        digest.update(view[DIGEST_END:])
+    if size != total:
+        raise ValueError(f"{'truncated' if size < total else 'damaged'}: {size} bytes, {total} expected")
+
+
+def _check_digest(data):
+    """Raise ValueError unless the bytes are those that were written."""
+    digest = hashlib.sha256(data[:START.size])
+    digest.update(data[DIGEST_END:])
     if digest.digest() != data[START.size:DIGEST_END]:
         raise ValueError("damaged: its checksum does not fit")
 
@@ -169,7 +188,7 @@ def _read(data):
                          f"{header_length} bytes")
     if header_length > len(data):
         raise ValueError(f"header: {header_length} bytes, beyond the {len(data)} of the file")
-    text = data[text_at:text_at + text_length].decode()
+    text = bytes(data[text_at:text_at + text_length]).decode()
     if not text.isprintable():
         raise ValueError("text: not one printable line")
     _check_zeros(data, text_at + text_length, header_length)

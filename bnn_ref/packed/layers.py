@@ -13,6 +13,7 @@ import numpy as np
 from ..kernels import bits
 
 EXACT = 1 << 24                       # every integer up to here is a float32, and so is every sum on the way
+LARGEST_WORDS = 1 << 24               # of a unit, all planes: products of 2³⁰ bits, padding too, stay far inside int32
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Geometry:
         if self.coding is not REALS and self.bound > EXACT * self.planes:
             raise ValueError(f"sums of {self.k} inputs reach {self.bound // self.planes}: float32 holds integers up to "
                              "2²⁴ exactly")
+        if self.coding is not REALS and self.planes * self.words > LARGEST_WORDS:
+            raise ValueError(f"a unit takes {self.planes * self.words} words, with padding bits: expected at most 2²⁴")
 
     @property
     def scale(self):

@@ -245,4 +245,8 @@ def load_params(folder, net):
     except FileNotFoundError:
         raise RunError(f"{folder} is not finished: go on with `train ... --out {folder} --resume`") from None
     _check_arrays(path, arrays, params | running)
+    for name in params | running:
+        if not np.isfinite(arrays[name]).all():
+            raise RunError(f"{path}: {name} holds NaN or infinity, expected finite numbers; train again with another "
+                           "--out")
     return {name: arrays[name] for name in params}, {name: arrays[name] for name in running}

@@ -87,11 +87,12 @@ def load_task(name, data_dir=None):
     return task
 
 
-def save_task(path, x, labels):
+def save_task(path, x, labels, source=None):
     """Check as `load_task` does and write to `path` (.npz), whole or not at all; makes the folder.
 
-    x: SparseRows, float32; labels: (N,) integers, 0 or 1, stored as int64. Equal arrays give equal bytes.
-    Raises DataError for what differs from the format, OSError where the file cannot be written.
+    x: SparseRows, float32; labels: (N,) integers, 0 or 1, stored as int64; source: a line for people that tells where
+    they are from, stored as an array of text. Equal arrays give equal bytes. Raises DataError for what differs from the
+    format, OSError where the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".npz":
@@ -101,7 +102,8 @@ def save_task(path, x, labels):
     task = _task(str(path), path, arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
-        np.savez_compressed(file, **(arrays | {"labels": task.labels}))
+        more = {} if source is None else {"source": np.array(source)}
+        np.savez_compressed(file, **arrays | {"labels": task.labels} | more)
 
 
 def _task(name, path, arrays):

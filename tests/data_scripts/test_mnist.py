@@ -253,6 +253,22 @@ def test_main_says_what_went_wrong_in_one_line(error, status, line, tmp_path, ca
     assert capsys.readouterr() == ("", f"some.py: {line}\n")
 
 
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode here")
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_folders_whose_names_cannot_be_printed(encoding, official, tmp_path):
+    """Bytes that are no UTF-8, and a terminal that has no word for what it is to show: escaped, and no traceback."""
+    out = tmp_path / os.fsdecode(b"caf\xe9 \xe6\x95\xb0")
+    command = [sys.executable, str(SCRIPTS / "mnist.py"), "--from", str(official / "no"), "--out", str(out)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, env=environment, capture_output=True)
+    assert done.returncode == 2 and done.stderr.count(b"\n") == 1
+    x, y = np.zeros((9, 1, 2, 2), np.uint8), np.arange(9) % 2
+    save(out / "some.npz", x[:5], y[:5], x[:2], y[:2], x[:3], y[:3])
+    code = "import script, sys; sys.exit(script.main('some', '', (1, 2, 2), (5, 3, 2), None, ['--out', sys.argv[1]]))"
+    done = subprocess.run([sys.executable, "-c", code, str(out)], env=environment, cwd=SCRIPTS, capture_output=True)
+    assert done.returncode == 0 and done.stderr == b"" and done.stdout.endswith(b"is already there and complete\n")
+
+
 def test_help_names_the_options_and_their_defaults(capsys):
     with pytest.raises(SystemExit) as caught:
         bring("", None, "--help")

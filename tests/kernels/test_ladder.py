@@ -527,3 +527,27 @@ def inner_loop(assembly, instruction):
         for jump in re.finditer(rf"\tj\w+\t{re.escape(label[1])}\n", assembly[label.end():]):
             found.append(assembly[label.end():label.end() + jump.start()])
     return min((stretch for stretch in found if instruction in stretch), key=len)
+
+
+# how many entries an int32 can add up
+
+@pytest.mark.parametrize("rung", LADDER, ids=lambda rung: rung.name)
+def test_more_entries_than_an_int32_counts_are_refused_before_they_are_read(rung):
+    words = np.broadcast_to(np.uint64(0), (1, 1 << 25))                    # 2³¹ entries that take no memory
+    with pytest.raises(ValueError, match=r"^k: expected at most 2147483647 entries, whose sums an int32 holds, got 21"):
+        rung(words, words, 1 << 31)
+    ladder.check_operands(words, words, (1 << 31) - 1)
+
+
+def test_the_sums_of_pixels_are_exact_up_to_the_largest_k_and_refused_beyond():
+    """255 · 8,421,505 is 2,147,483,775, which an int32 holds as -2,147,483,521."""
+    k = 8_421_504
+    white, plus, minus = (np.full((1, k), value, dtype) for value, dtype in ((255, np.uint8), (1, "i1"), (-1, "i1")))
+    planes, b = bits.pack_planes(white), np.concatenate([bits.pack(plus), bits.pack(minus)])
+    names = ("identity", "blocks", "rows") if compiled.COMPILED else ("identity",)
+    for rung in (None, *map(ladder.rung, names)):
+        np.testing.assert_array_equal(ladder.plane_matmul(planes, b, k, rung), [[255 * k, -255 * k]])
+    planes, b = (np.full((*shape, 131_587), ~np.uint64(0)) for shape in ((1, 8), (1,)))
+    planes[..., -1] = b[..., -1] = 1
+    with pytest.raises(ValueError, match=r"^k: expected at most 8421504 entries, .*, got 8421505$"):
+        ladder.plane_matmul(planes, b, k + 1)

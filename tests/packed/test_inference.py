@@ -422,17 +422,19 @@ def test_negative_variances_are_refused():
     {"pad_value": 1}, {"kernel": (5, 3)}, {"pool": (3, 1)}, {"maps": (1 << 21, 4, 4)}, {"pad": 1, "pad_value": 1 << 23},
     {"planes": 0}, {"planes": 3}, {"coding": PIXELS, "maps": (7311, 4, 4)},
     {"coding": UNIT_PIXELS, "maps": (3656, 4, 4)},                # 510 · 9 · 3656 > 2²⁴
+    {"maps": (1, 4096, 2049), "kernel": (4096, 2049), "planes": 2},       # a word an input: sums of 2³¹ would wrap
 ], ids=str)
 def test_numbers_that_make_no_layer_are_refused(numbers):
     good = {"coding": BITS, "maps": (2, 4, 4), "units": 3, "kernel": (3, 3)}
     assert Geometry(**good).positions == (2, 2)
-    with pytest.raises(ValueError, match=r"^(sizes|pad|pad_value|kernel|planes|sums of \d+ inputs)\b.*"):
+    with pytest.raises(ValueError, match=r"^(sizes|pad|pad_value|kernel|planes|sums of \d+ inputs|a unit takes)\b.*"):
         Geometry(**good | numbers)
 
 
 @pytest.mark.parametrize("numbers", [
     {"maps": (7310, 4, 4), "coding": PIXELS}, {"maps": (3655, 4, 4), "coding": UNIT_PIXELS},
     {"maps": (7310, 4, 4), "coding": PIXELS, "planes": 2},
+    {"maps": (1, 4096, 2048), "kernel": (4096, 2048), "coding": BITS, "planes": 2},
 ], ids=str)
 def test_numbers_that_just_make_a_layer(numbers):
     assert Geometry(**{"units": 3, "kernel": (3, 3)} | numbers).bound <= numbers.get("planes", 1) << 24

@@ -87,6 +87,22 @@ def test_rows_that_a_kernel_must_not_see(change, message):
         SparseRows(**arrays, columns=5)
 
 
+def test_a_difference_that_wraps_is_no_rise():
+    """In int32 each step of this indptr looks like one upwards; a kernel would read far outside."""
+    indptr = np.array([0, 2**31 - 1, -2**31, -1, 3], np.int32)
+    assert np.all(np.diff(indptr) >= 0)
+    with pytest.raises(ValueError, match=r"^indptr: expected to rise from 0 to 3"):
+        SparseRows(indptr, np.arange(3, dtype=np.int32), np.ones(3), 5)
+
+
+@pytest.mark.parametrize("columns", [0, -1, 2**31, 2**62])
+def test_columns_that_no_index_can_name(columns):
+    empty = np.zeros(0, np.int32)
+    with pytest.raises(ValueError, match=f"^columns: expected from 1 to 2147483647, got {columns}"):
+        SparseRows(np.zeros(2, np.int32), empty, np.zeros(0), columns)
+    SparseRows(np.zeros(2, np.int32), empty, np.zeros(0), 2**31 - 1)
+
+
 def test_rows_of_other_types():
     good = {"indptr": np.array([0, 1], np.int32), "indices": np.array([0], np.int32), "values": np.ones(1)}
     for name in ("indptr", "indices"):
