@@ -151,13 +151,13 @@ def test_the_short_table_of_timings_repeats_cells_of_the_page():
     """Read here by hand: the fastest rung on one core at the largest size, and four rows beside it."""
     page = """
 <!-- bench matmul -->
-| rung | threads | what changes | 64³ | 128³ | of the register limit |
+| rung | threads | 64³ | 128³ | of the register limit | what changes |
 | --- | --- | --- | --- | --- | --- |
-| `loops` | 1 | c | 9.9 × | 9.0 × | 1 % |
-| `lanes` | 1 | c | 2.0 × | 11.5 × | 1 % |
-| `rows` | 1 | c | 1.0 × |  | 1 % |
-| PyTorch int8 | 1 |  | 50.0 × | 50.0 × | 1 % |
-| `lanes` | 2 | c | 3.0 × | 70.0 × | 1 % |
+| `loops` | 1 | 9.9 × | 9.0 × | 1 % | c |
+| `lanes` | 1 | 2.0 × | 11.5 × | 1 % | c |
+| `rows` | 1 | 1.0 × |  | 1 % | c |
+| PyTorch int8 | 1 | 50.0 × | 50.0 × | 1 % |  |
+| `lanes` | 2 | 3.0 × | 70.0 × | 1 % | c |
 
 | rows of a | `rows` | `blocks` |
 | --- | --- | --- |
@@ -225,7 +225,7 @@ def test_the_commands_measured_are_commands_and_lead_to_recipes():
         assert sum(chosen.epochs for chosen, _ in choices.rounds_of(settings, 50_000)) == row["epochs"]
 
 
-@pytest.mark.parametrize(("name", "least"), list(zip(PAGES, (10, 40, 4, 0, 4))))
+@pytest.mark.parametrize(("name", "least"), [*zip(PAGES, (10, 40, 4, 0, 4))])
 def test_every_command_shown_parses(name, least):
     shown = re.findall(r"(?:\bbnn-ref|-m bnn_ref) ([^`\n&]+)", PAGES[name])
     assert len(shown) >= least

@@ -42,8 +42,8 @@ def _matmul_tables(result):
                   _median(rows, size=size, threads=threads, name=name)) for size in sizes]
         shares = [f"{100 * limit / (threads * own):.0f} %" for limit, own in bound if own]
         change = by_name[name].change if name in by_name else ""
-        lines.append([f"`{name}`" if change else name, str(threads), change, *times, shares[-1]])
-    table = _markdown(["rung", "threads", "what changes", *(f"{size}³" for size in sizes), "of the register limit"],
+        lines.append([f"`{name}`" if change else name, str(threads), *times, shares[-1], change])
+    table = _markdown(["rung", "threads", *(f"{size}³" for size in sizes), "of the register limit", "what changes"],
                       lines)
     few = result["few_rows"]
     few_lines = [[str(m), *(_times(_median(few, rows=m, name=BLAS), _median(few, rows=m, name=name))
