@@ -16,9 +16,12 @@ CAUGHT = ("killed", "timeout", "segfault")
 
 
 def mutmut(*arguments):
-    """What the command prints. Its standard input is empty, or it would stop where it is not alone in a terminal."""
+    """What the command prints; where it fails, it is printed, and that is the end."""
     command = [str(Path(sys.executable).parent / "mutmut"), *arguments]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True).stdout
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    if run.returncode:
+        sys.exit(run.stdout + f"mutmut {arguments[0]} ended with {run.returncode}")
+    return run.stdout
 
 
 def statuses():

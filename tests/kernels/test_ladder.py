@@ -89,6 +89,7 @@ def test_the_packing_kernels_stay_within_their_arrays(k):
     """Straight, so that plain Python, which checks every index, runs them too."""
     rng = np.random.default_rng(0)
     x, pixels = rng.standard_normal((3, k), np.float32), rng.integers(0, 256, (3, k), np.uint8)
+    x[0, 0], x[1, -1], x[2, 0] = 0, 0, np.nan
     np.testing.assert_array_equal(packing.pack_float(x, bits.words(x.shape[-1])), bits._pack_bits(x >= 0))
     np.testing.assert_array_equal(bits.unpack_planes(packing.pack_pixels(pixels, bits.words(k)), k), pixels)
     np.testing.assert_array_equal(bits.unpack_planes(bits.pack_planes(pixels[0]), k), pixels[0])
@@ -309,6 +310,13 @@ def test_threads_are_counted_and_refused(monkeypatch):
         monkeypatch.setenv("BNN_REF_THREADS", wrong)
         with pytest.raises(ValueError, match="BNN_REF_THREADS"):
             compiled.threads()
+
+
+def test_the_pool_follows_the_number_of_threads(threads):
+    for count in (3, 2, 4):
+        compiled.set_threads(count)
+        compiled.parallel_for(lambda start, stop: None, 100, 1)
+        assert compiled._pool._max_workers == count - 1                       # the caller is one of them
 
 
 def test_an_exception_in_a_piece_is_raised():

@@ -7,6 +7,7 @@ import pytest
 
 from bnn_ref.nets import network, steps
 from bnn_ref.nets.network import Param, Step
+from bnn_ref.ops import binarize, ternary
 from tests.ops import naive
 from tests.ops.naive import DTYPES, assert_agree
 
@@ -327,3 +328,45 @@ def test_a_normalization_that_has_seen_nothing_changes_nothing(make):
     params, running = network.init(net, np.random.default_rng(0), np.float64)
     x = np.random.default_rng(1).standard_normal((4, 3))
     np.testing.assert_allclose(network.predict(net, params, running, x), x, rtol=1e-4)
+
+
+DENSE = {"binary": binarize.sign, "stochastic_binary": lambda w: w, "bit_plane": binarize.sign,
+         "ternary": ternary.ternary, "binary_few_mult": lambda w: w, "ternary_few_mult": lambda w: w}
+
+
+@pytest.mark.parametrize("kind", DENSE)
+def test_real_weights_behind_others_begin_in_their_whole_range_and_are_clipped(kind):
+    net = (getattr(steps, f"{kind}_dense_step")("fc", 60, 50),
+           getattr(steps, f"{kind}_conv_step")("conv", 20, 15, 3, 1, 0.0))
+    params, _ = network.init(net, np.random.default_rng(0))
+    assert params["conv.w"].shape == (15, 20, 3, 3)
+    for w in params.values():
+        assert 0.98 < w.max() <= 1 and -1 <= w.min() < -0.98
+        assert w.std() == pytest.approx(1 / 3**0.5, rel=0.05)
+    assert all(spec.binary for spec in network.param_specs(net).values())
+
+
+def test_weights_of_bitwise_networks_begin_as_glorot_says_and_are_not_clipped():
+    for make in (steps.compressed_dense_step, steps.bitwise_dense_step(0.1)):
+        net = (make("fc", 60, 50),)
+        params, _ = network.init(net, np.random.default_rng(0))
+        assert 0.98 < np.abs(params["fc.w"]).max() / (6 / 110)**0.5 <= 1
+        assert not params["fc.b"].any()
+        assert not any(spec.binary for spec in network.param_specs(net).values())
+
+
+@pytest.mark.parametrize("kind", DENSE)
+@pytest.mark.parametrize("pad, pad_value", [(0, 0.0), (1, -1.0), (1, 1.0), (2, 0.0)])
+def test_a_convolution_has_its_border_at_test_time_too(kind, pad, pad_value):
+    rng = np.random.default_rng(0)
+    x, w = (2.0 * rng.integers(0, 256, (2, 3, 4, 5)) - 255) / 256, rng.uniform(-1, 1, (2, 3, 3, 3))
+    step = getattr(steps, f"{kind}_conv_step")("conv", 3, 2, 3, pad, pad_value)
+    out = network.predict((step,), {"conv.w": w}, {}, x)
+    assert_agree(out, naive.conv(x, DENSE[kind](w), 1, pad, pad_value), np.float64)
+
+
+def test_boundaries_are_those_of_the_sparsity_that_the_step_was_made_for():
+    w, b = np.arange(1.0, 21.0).reshape(4, 5), np.arange(1.0, 6.0)
+    for sparsity, beta_w, beta_b in ((0.0, 0, 0), (0.2, 5, 2), (0.4, 9, 3), (0.9, 19, 5)):
+        step = steps.bitwise_dense_step(sparsity)("fc", 4, 5)
+        assert [float(beta) for beta in step.refresh(w, b)] == [beta_w, beta_b]
