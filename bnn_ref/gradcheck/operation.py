@@ -4,7 +4,7 @@ import numpy as np
 
 from . import contract
 from .differences import relative_error
-from .line import EPSILON, Line, Slope, exponent, typical
+from .line import EPSILON, ODD, Line, Slope, exponent, typical
 from .report import WORST, Report, Row, observed
 
 TOLERANCE = 1e-7
@@ -196,12 +196,13 @@ class _Coordinates:
     def _line(self, index):
         at = abs(float(self.arg[index]))
         size = max(at, self.unit / 8)
-        smallest = exponent(np.spacing(at)) + 3 if at else exponent(size) - 60
+        grain = 8 * np.spacing(at) if at else 0.0
         if self.step is not None:
-            start = lowest = highest = np.log2(self.step)
+            start = lowest = highest = np.log2(self.step / ODD)
         else:
-            start, lowest, highest = max(exponent(size) - 10, smallest), smallest, exponent(size) + 14
-        return Line(self.pair.along(self.place, index), self.pair.y, self.pair.dout, start, lowest, highest)
+            lowest = exponent(grain) if at else exponent(size) - 60
+            start, highest = max(exponent(size) - 10, lowest), exponent(size) + 14
+        return Line(self.pair.along(self.place, index), self.pair.y, self.pair.dout, start, lowest, highest, grain)
 
     def _complex_slope(self, index):
         h = 2.0**-100 * max(abs(float(self.arg[index])), self.unit)
@@ -211,7 +212,7 @@ class _Coordinates:
             raise TypeError(f"argument {self.place}: forward does not take complex numbers ({error}): leave "
                             "complex_step out") from error
         terms = self.pair.dout * values.imag / h
-        return Slope("smooth", float(np.sum(terms)), float(4 * EPSILON * np.sqrt(np.sum(terms**2))),
+        return Slope(float(np.sum(terms)), float(4 * EPSILON * np.sqrt(np.sum(terms**2))),
                      float(np.sum(np.abs(terms))))
 
     def _errors(self):
@@ -219,8 +220,8 @@ class _Coordinates:
         floor = np.array([slope.error for slope in slopes]) / max(self.tolerance, np.finfo(float).tiny)
         errors = relative_error(self.analytic, np.array([slope.value for slope in slopes]), floor)
         for i, slope in enumerate(slopes):
-            if slope.kind == "kink":
-                slack = 8 * slope.error + self.tolerance * max(abs(slope.low), abs(slope.high))
+            if slope.kink:
+                slack = slope.error + self.tolerance * max(abs(slope.low), abs(slope.high))
                 errors[i] = 0 if slope.low - slack <= self.analytic[i] <= slope.high + slack else np.inf
         return errors
 
@@ -229,7 +230,7 @@ class _Coordinates:
         confirmed = set()
         while (errors := self._errors()).max(initial=0) > self.tolerance:
             worst = int(errors.argmax())
-            if worst in confirmed or self.slopes[worst].kind == "kink":
+            if worst in confirmed or self.slopes[worst].kink:
                 break
             self.slopes[worst] = self._confirmed(worst)
             confirmed.add(worst)
@@ -238,13 +239,13 @@ class _Coordinates:
             raise AssertionError(self._sentence(int(errors.argmax()), float(errors.max()), differing))
         if kinks == "refuse":
             for i, slope in enumerate(self.slopes):
-                if slope.kind == "kink":
+                if slope.kink:
                     raise AssertionError(f"{self._name(i)}: a kink, with slopes {slope.low:.12g} and {slope.high:.12g} "
                                          "on its sides: move this point away from it")
 
     def _confirmed(self, i):
         first, slope = self.slopes[i], self._line(self.indices[i]).confirmed()
-        if self.complex_step and slope.kind == "smooth" and abs(slope.value - first.value) > max(
+        if self.complex_step and not slope.kink and abs(slope.value - first.value) > max(
                 slope.error, 1e-6 * slope.size):
             raise AssertionError(f"{self._name(i)}: forward does not continue to complex numbers (abs, .real, a "
                                  "comparison?): leave complex_step out")
@@ -295,7 +296,7 @@ class _Coordinates:
 
     def _sentence(self, i, error, differing):
         slope, of = self.slopes[i], f"({differing} of {len(self.slopes)} coordinates differ)"
-        if slope.kind == "kink":
+        if slope.kink:
             return (f"{self._name(i)}: analytic {self.analytic[i]:.12g}, but here is a kink with slopes "
                     f"{slope.low:.12g} and {slope.high:.12g} on its sides, and a gradient lies between them {of}")
         sentence = (f"{self._name(i)}: analytic {self.analytic[i]:.12g}, numeric {slope.value:.12g}, relative error "
@@ -309,7 +310,7 @@ class _Coordinates:
         agree, coarse, kinks = [], [], []
         for i, (slope, error) in enumerate(zip(self.slopes, self._errors())):
             row = Row(self._name(i), float(self.analytic[i]), slope.value, slope.error, float(error))
-            if slope.kind == "kink":
+            if slope.kink:
                 kinks.append(row.where)
             elif slope.error > self.tolerance * slope.size:
                 coarse.append(row)

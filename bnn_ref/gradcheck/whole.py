@@ -56,9 +56,9 @@ def check_network(steps, params, running, x, labels, loss_forward, loss_backward
 
             size = exponent(typical(array))
             line = Line(along, np.array([start]), np.ones(1), size + FIRST_STEP, size - 44, size + 4,
-                        EPSILON * float(np.sqrt(np.nansum((gradient * array)**2))))
+                        noise=EPSILON * float(np.sqrt(np.nansum((gradient * array)**2))))
             analytic, slope = float(np.sum(gradient * direction)), line.slope()
-            if slope.kind == "smooth" and _error(analytic, slope, tolerance) > tolerance:
+            if not slope.kink and _error(analytic, slope, tolerance) > tolerance:
                 slope = line.confirmed()
             error = _error(analytic, slope, tolerance)
             row = Row(f"{name}, direction {count}", analytic, slope.value, slope.error, error)
@@ -69,7 +69,7 @@ def check_network(steps, params, running, x, labels, loss_forward, loss_backward
                     f", relative error {error:.2g} > {tolerance:g}" + (
                         ": the loss is constant here: is a step an estimator without surrogate (lesson 5)?"
                         if constant else ""))
-            if slope.kind == "kink":
+            if slope.kink:
                 kinks.append(row.where)
             else:
                 (coarse if slope.error > tolerance * slope.size else agree).append(row)
@@ -83,8 +83,8 @@ def check_network(steps, params, running, x, labels, loss_forward, loss_backward
 
 
 def _error(analytic, slope, tolerance):
-    if slope.kind == "kink":
-        slack = 8 * slope.error + tolerance * max(abs(slope.low), abs(slope.high))
+    if slope.kink:
+        slack = slope.error + tolerance * max(abs(slope.low), abs(slope.high))
         return 0.0 if slope.low - slack <= analytic <= slope.high + slack else np.inf
     return float(relative_error(analytic, slope.value, slope.error / max(tolerance, np.finfo(float).tiny)))
 
