@@ -89,7 +89,7 @@ def test_gradients_of_another_kind_are_named():
     for results, message in (
             (lambda dx, dw: [dx, dw], r"^backward returned a list of 2; expected a tuple in the order of forward's"),
             (lambda dx, dw: {"x": dx, "w": dw}, r"^backward returned a dict of 2; expected a tuple in the order"),
-            (lambda dx, dw: (dx.tolist(), dw), r"^argument 0: expected a gradient of shape \(3, 4\), an array, got a l"),
+            (lambda dx, dw: (dx.tolist(), dw), r"^argument 0: expected a gradient of shape \(3, 4\), an array, got a"),
             (lambda dx, dw: (dx, "dw"), r"^argument 1: expected a gradient of shape \(4, 2\), an array, got a str$"),
             (lambda dx, dw: (dx.astype(np.float32), dw),
              r"^argument 0: expected a float64 gradient, as the argument is, got float32$"),
@@ -143,8 +143,8 @@ def test_more_results_than_two_are_named_where_the_cache_is_no_cache():
         (x,) = cache
         return dout * (1 - np.tanh(x)**2)
 
-    refused(r"forward returned 3 results, and the second, an array of shape \(1, 4\), was taken for the cache: if it is an "
-            r"output, return \(y1, y2\), cache$", lstm_like, backward, (X[:1],))
+    refused(r"forward returned 3 results, and the second, an array of shape \(1, 4\), was taken for the cache: if it is "
+            r"an output, return \(y1, y2\), cache$", lstm_like, backward, (X[:1],))
     assert check_op(lambda x: (2 * x, x, "more"), back_twice, X).checked == 12
 
 
@@ -278,8 +278,8 @@ def test_complex_steps_have_no_rounding_error():
     refused("^argument 0, index", forward, lambda dout, x: backward(dout, x, 1 + 1e-5), (x,), complex_step=True)
     refused(r"^argument 0, index .*: forward does not continue to complex numbers \(abs, .real, a comparison\?\): l",
             lambda x: (np.abs(x)**2, x), lambda dout, x: 2 * x * dout, complex_step=True)
-    with pytest.raises(TypeError, match=r"^argument 0: forward does not take complex numbers \(.*\): leave complex_step"):
-        check_op(lambda x: (np.array([[float(x[0, 0])]]), None), lambda dout, cache: dout, X[:1, :1], complex_step=True)
+    with pytest.raises(TypeError, match=r"^argument 0: forward does not take complex numbers \(.*\): leave complex"):
+        check_op(lambda x: (x + np.floor(x), None), lambda dout, cache: dout, X, complex_step=True)
 
 
 @pytest.mark.parametrize("setting, message", [
@@ -320,7 +320,7 @@ def test_a_step_that_writes_into_an_array_of_others_is_named():
 
     writes = network.Step("shift", shifts_in_place, lambda dout, cache: dout)
     for made in ((writes, DENSE), (DENSE, writes, TOP)):
-        with pytest.raises(AssertionError, match=r"^the input of step shift was changed in place by the forward of step s"):
+        with pytest.raises(AssertionError, match=r"^the input of step shift was changed in place by the forward of"):
             network_of(*made, x=X.copy())
 
     def writes_weights(x, w):

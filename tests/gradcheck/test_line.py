@@ -193,8 +193,8 @@ def test_a_gradient_at_a_kink_lies_between_its_sides():
     for at_kink in (-1, -0.3, 0, 1):
         assert check_op(forward, lambda d, x, at=at_kink: d * [at, 1], x).checked == 1
     for at_kink in (-1.01, 1.01, np.nan):
-        refused(r"^argument 0, index \(0,\): analytic \S+, but here is a kink with slopes \S+ and \S+ on its sides, and "
-                r"a gradient lies between them \(1 of 2", forward, lambda d, x, at=at_kink: d * [at, 1], x)
+        refused(r"^argument 0, index \(0,\): analytic \S+, but here is a kink with slopes \S+ and \S+ on its sides, "
+                r"and a gradient lies between them \(1 of 2", forward, lambda d, x, at=at_kink: d * [at, 1], x)
 
 
 def test_two_kinks_that_cancel_in_the_sum_are_seen():
