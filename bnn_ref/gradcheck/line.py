@@ -86,12 +86,16 @@ class Line:
         h = ODD * 2.0**exponent
         if self.grain:
             h = self.grain * max(np.round(h / self.grain), 1)
-        try:
-            with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
+            try:
                 d = {k: self.f(k * h) - self.y for k in (1, -1, 2, -2, 4, -4)}
-        except Exception as error:     # whatever the caller's function raises; if it always does, it is raised again
-            self.outside = error
-            return None
+            except Exception as error:     # whatever f raises; if it does at all steps, it is raised again
+                self.outside = error
+                return None
+            return self._read(exponent, h, d)
+
+    def _read(self, exponent, h, d):
+        """A Level from the changes of f at kh."""
         if not all(np.isfinite(change).all() for change in d.values()):
             return None
         moved = np.any([change != 0 for change in d.values()], axis=0)

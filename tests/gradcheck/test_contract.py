@@ -143,8 +143,8 @@ def test_more_results_than_two_are_named_where_the_cache_is_no_cache():
         (x,) = cache
         return dout * (1 - np.tanh(x)**2)
 
-    refused(r"forward returned 3 results, and the second, an array of shape \(1, 4\), was taken for the cache: if it is "
-            r"an output, return \(y1, y2\), cache$", lstm_like, backward, (X[:1],))
+    refused(r"forward returned 3 results, and the second, an array of shape \(1, 4\), was taken for the cache: if it "
+            r"is an output, return \(y1, y2\), cache$", lstm_like, backward, (X[:1],))
     assert check_op(lambda x: (2 * x, x, "more"), back_twice, X).checked == 12
 
 
