@@ -2,6 +2,8 @@
 
 import functools
 import io
+import re
+import struct
 import zipfile
 
 import numpy as np
@@ -49,11 +51,16 @@ def attempt(rng, folder):
 
 
 def _damage_directory(rng, content):
-    """Half of the damage to where it hurts most: the end of the file, with names, sizes and places of the arrays."""
-    if rng.random() < 0.5:
+    """Much of the damage to where it hurts most: the directory, with names, sizes and places of the arrays."""
+    if rng.random() < 0.4:
         return damage(rng, content)
-    at = content.index(b"PK\1\2")
-    return content[:at] + damage(rng, content[at:])
+    entries = [found.start() for found in re.finditer(b"PK\1\2|PK\5\6", content)]
+    if rng.random() < 0.7:
+        return content[:entries[0]] + damage(rng, content[entries[0]:])
+    content, at = bytearray(content), rng.randrange(len(entries) - 2)       # a comment swallows the entries behind it
+    swallowed = rng.choice(entries[at + 2:]) - entries[at + 1]
+    struct.pack_into("<H", content, entries[at] + 32, swallowed)
+    return bytes(content)
 
 
 def _damage_inside(rng, content):
