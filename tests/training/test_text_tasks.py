@@ -1,7 +1,7 @@
 """Sparse rows: kernels against the dense equations, the file format, folds, and cross-validation of small tasks."""
 
-import itertools
 import inspect
+import itertools
 import math
 import os
 import re
