@@ -37,6 +37,7 @@ from numpy.lib import format as npy
 
 from . import advice
 from .files import DamagedError, atomic_write, read_arrays
+from .ops.checks import is_plain
 
 SCRIPTS = ("mnist", "cifar10", "svhn")  # the names that data_scripts/<name>.py brings
 NAMES = ("digits", *SCRIPTS)
@@ -262,7 +263,7 @@ def _check(where, arrays):
 def _check_part(where, part, x, y):
     """What can be said of one part alone: types, dimensions, counts, no negative label."""
     for key, value in ((f"{part}_x", x), (f"{part}_y", y)):
-        if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray | np.matrix):
+        if not is_plain(value):
             raise DataError(f"{where}: {key} must be a NumPy array, got {type(value).__name__}; "
                             f"{advice.for_others(key, value)}")
     said = [one for one in (advice.for_values(f"{part}_x", x), advice.for_axes(f"{part}_x", x)) if one]

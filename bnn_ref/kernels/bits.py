@@ -12,6 +12,7 @@ Read as ±1 the planes stand for Σₙ 2ⁿ (2xⁿ - 1) = 2x - 255, the pixel ce
 
 import numpy as np
 
+from ..ops.checks import is_plain
 from .compiled import COMPILED
 from .packing import BITS, pack_float, pack_pixels
 
@@ -39,8 +40,8 @@ def pack(x):
     x: (..., k), float32, float64 or signed integers, ±1 or any others. Returns uint64 (..., words).
     Raises TypeError for other dtypes (pixels go to `pack_planes`), ValueError for no axis or k = 0.
     """
-    if not isinstance(x, np.ndarray) or x.dtype.kind not in "fi":
-        came = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
+    if not is_plain(x) or x.dtype.kind not in "fi":
+        came = x.dtype if is_plain(x) else type(x).__name__
         raise TypeError(f"x: expected an array of floats or signed integers, got {came}; "
                         "unsigned pixels go to pack_planes, bits to 2·x - 1")
     if x.ndim < 1 or x.shape[-1] < 1:
@@ -66,8 +67,8 @@ def pack_planes(x):
 
     Raises TypeError for another dtype, ValueError for no axis or k = 0.
     """
-    if not isinstance(x, np.ndarray) or x.dtype != np.uint8:
-        came = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
+    if not is_plain(x) or x.dtype != np.uint8:
+        came = x.dtype if is_plain(x) else type(x).__name__
         raise TypeError(f"x: expected an array of uint8 pixels, got {came}")
     if x.ndim < 1 or x.shape[-1] < 1:
         raise ValueError(f"x: expected shape (..., k) with k >= 1, got {x.shape}")
@@ -79,6 +80,7 @@ def pack_planes(x):
 
 def unpack_planes(packed, k):
     """Bit planes to pixels: the inverse of `pack_planes`. packed: uint64 (..., 8, words). Returns uint8 (..., k)."""
+    check_words("packed", packed, k)
     if packed.ndim < 2 or packed.shape[-2] != 8:
         raise ValueError(f"packed: expected shape (..., 8, words), got {packed.shape}")
     bits = unpack(packed, k) > 0
@@ -87,8 +89,8 @@ def unpack_planes(packed, k):
 
 def check_words(name, packed, k):
     """Raise TypeError or ValueError unless `packed` is uint64, ⌈k/64⌉ wide, with padding bits 0."""
-    if not isinstance(packed, np.ndarray) or packed.dtype != WORD:
-        came = packed.dtype if isinstance(packed, np.ndarray) else type(packed).__name__
+    if not is_plain(packed) or packed.dtype != WORD:
+        came = packed.dtype if is_plain(packed) else type(packed).__name__
         raise TypeError(f"{name}: expected packed words (uint64, from bits.pack), got {came}")
     if packed.ndim < 1 or packed.shape[-1] != words(k):
         raise ValueError(f"{name}: expected {words(k)} words in a row for k = {k}, got shape {packed.shape}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ops.checks import check_shapes
+from ..ops.checks import check_shapes, is_plain
 from .compiled import jit
 
 LARGEST = np.iinfo(np.int32).max
@@ -31,7 +31,7 @@ class SparseRows:
         check_shapes(("values", self.values, "K"))
         for name in ("indptr", "indices"):
             array = getattr(self, name)
-            if not isinstance(array, np.ndarray) or array.dtype != np.int32 or array.ndim != 1:
+            if not is_plain(array) or array.dtype != np.int32 or array.ndim != 1:
                 raise TypeError(f"{name}: expected an int32 array of one dimension, got {_kind(array)}")
         if len(self.indices) != len(self.values):
             raise ValueError(f"indices: expected {len(self.values)}, one for each value, got {len(self.indices)}")
@@ -62,7 +62,7 @@ class SparseRows:
 
 
 def _kind(x):
-    return f"{x.dtype} of shape {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
+    return f"{x.dtype} of shape {x.shape}" if is_plain(x) else type(x).__name__
 
 
 def ebp_first_dense_forward(x, chosen, w_mean, b):
@@ -111,7 +111,7 @@ def _check(x, chosen, weights, bias):
         raise ValueError(f"{weights[0]}: expected {x.columns} rows, one for each column of x, got {sizes['D']}")
     if not weights[1].flags.c_contiguous:
         raise ValueError(f"{weights[0]}: expected a C-contiguous array, got another order")
-    if not isinstance(chosen, np.ndarray) or chosen.dtype != np.int64 or chosen.ndim != 1:
+    if not is_plain(chosen) or chosen.dtype != np.int64 or chosen.ndim != 1:
         raise TypeError(f"chosen: expected an int64 array of one dimension, got {_kind(chosen)}")
     if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(x):
         raise ValueError(f"chosen: expected row numbers from 0 to {len(x) - 1}, got {chosen}")

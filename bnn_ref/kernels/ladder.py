@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..ops.checks import is_plain
 from . import bits, compiled, panels
 
 LARGEST_K = 2**31 - 1                 # entries in a row: the products are int32
@@ -105,7 +106,7 @@ def xnor_matmul(a, b, k):
     a: uint64 (m, words), b: uint64 (n, words), from `bits.pack`; k: entries in a row, 2,147,483,647 at most.
     Returns int32 (m, n). Raises TypeError or ValueError where the operands are not packed rows of k entries.
     """
-    return _best(len(a))(a, b, k)
+    return _best(len(a) if is_plain(a) and a.ndim else 1)(a, b, k)     # whatever a is, the rung says what it expects
 
 
 def plane_matmul(planes, b, k, rung=None):
@@ -115,11 +116,11 @@ def plane_matmul(planes, b, k, rung=None):
     most; rung: a Rung, or None for the best. Returns int32 (m, n), every sum within ±255 k. Raises TypeError or
     ValueError for operands that do not fit.
     """
-    if not isinstance(planes, np.ndarray) or planes.ndim != 3 or planes.shape[1] != 8:
-        came = planes.shape if isinstance(planes, np.ndarray) else type(planes).__name__
+    if not is_plain(planes) or planes.ndim != 3 or planes.shape[1] != 8:
+        came = planes.shape if is_plain(planes) else type(planes).__name__
         raise ValueError(f"planes: expected shape (rows, 8, words), got {came}")
-    check_operands(planes[:, 0], b, k, LARGEST_PLANE_K)
     bits.check_words("planes", planes, k)
+    check_operands(planes[:, 0], b, k, LARGEST_PLANE_K)
     chosen = rung or _best(len(planes))
     if not len(planes) or not len(b):
         return np.empty((len(planes), len(b)), np.int32)

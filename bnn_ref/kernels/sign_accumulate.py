@@ -6,6 +6,7 @@ it adds: so a product of k inputs takes k/4 additions and no multiplication. Row
 
 import numpy as np
 
+from ..ops.checks import is_plain
 from . import bits
 from .compiled import COMPILED, jit, parallel_for
 from .recycle import empty
@@ -35,8 +36,8 @@ def sign_accumulate(x, w, k):
     at most k · 2⁻⁵³ Σ|x|: none at all for whole numbers. It does not depend on the other rows.
     Raises TypeError or ValueError for operands that do not fit.
     """
-    if not isinstance(x, np.ndarray) or x.dtype != np.float32:
-        came = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
+    if not is_plain(x) or x.dtype != np.float32:
+        came = x.dtype if is_plain(x) else type(x).__name__
         raise TypeError(f"x: expected a float32 array, got {came}")
     if x.ndim != 2 or x.shape[1] != k:
         raise ValueError(f"x: expected shape (rows, {k}), got {x.shape}")

@@ -6,7 +6,7 @@ not a derivative says so, **ESTIMATOR of ...**, and stands beside the surrogate 
 
 import numpy as np
 
-from .checks import check_float, check_like
+from .checks import check_draw, check_float, check_like, check_numbers
 
 
 def sign(x):
@@ -14,11 +14,13 @@ def sign(x):
 
     x: float array of any shape. Returns the same shape and dtype.
     """
+    check_numbers("x", x)
     return 2 * (x >= 0).astype(x.dtype) - 1
 
 
 def hard_sigmoid(x):
     """σ(x) = clip((x + 1) / 2, 0, 1): the probability of +1 in the stochastic sign [BC-3] [BNN-3]."""
+    check_numbers("x", x)
     return np.clip((x + 1) / 2, 0, 1)
 
 
@@ -28,7 +30,9 @@ def stochastic_sign(x, u):
     x: float array; u: numbers drawn uniformly from [0, 1), same shape. One draw serves forward and backward,
     so it is an argument: draw it with `rng.random(x.shape, dtype=x.dtype)`.
     """
-    return 2 * (u < hard_sigmoid(x)).astype(x.dtype) - 1
+    p = hard_sigmoid(x)
+    check_draw("u", u, x)
+    return 2 * (u < p).astype(x.dtype) - 1
 
 
 # --- sign with the straight-through estimator ----------------------------------------------------------------------

@@ -9,9 +9,29 @@ import numpy as np
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
+def is_plain(x):
+    """Whether `x` is an array that does what arrays do: `*` of np.matrix is another product, a masked array leaves
+    entries out, and who knows what other subclasses do. np.memmap is an array in a file."""
+    return type(x) in (np.ndarray, np.memmap)
+
+
+def check_numbers(name, x):
+    """Raise TypeError unless `x` is a NumPy array, or a NumPy scalar, of floats or signed integers."""
+    if not (is_plain(x) or isinstance(x, np.generic)) or x.dtype.kind not in "fi":
+        came = f"dtype {x.dtype}" if is_plain(x) else type(x).__name__
+        raise TypeError(f"{name}: expected an array of floats or signed integers, got {came}")
+
+
+def check_draw(name, u, x):
+    """Raise TypeError or ValueError unless `u` is numbers in the shape of `x`, or in one that broadcasts with it."""
+    check_numbers(name, u)
+    if any(n != m and 1 not in (n, m) for n, m in zip(u.shape[::-1], x.shape[::-1])):
+        raise ValueError(f"{name}: expected shape {x.shape}, a number for each entry, got {u.shape}")
+
+
 def check_float(name, x):
     """Raise TypeError unless `x` is a NumPy array of float32 or float64."""
-    if not isinstance(x, np.ndarray):
+    if not is_plain(x):
         raise TypeError(f"{name}: expected a float32 or float64 array, got {type(x).__name__}")
     if x.dtype not in FLOATS:
         raise TypeError(f"{name}: expected a float32 or float64 array, got dtype {x.dtype}")
@@ -36,6 +56,12 @@ def check_shapes(*rules):
         if not fits:
             raise ValueError(f"{name}: expected shape ({expected}), got {x.shape}")
     return sizes
+
+
+def check_not_empty(name, x):
+    """Raise ValueError for an array without entries."""
+    if not x.size:
+        raise ValueError(f"{name}: expected at least one entry, got shape {x.shape}")
 
 
 def check_like(name, x, other_name, other):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .binarize import sign, stochastic_sign
-from .checks import check_float, check_shapes
+from .checks import check_float, check_not_empty, check_shapes
 
 COLUMNS_BYTES = 4 << 30               # of patches at one time: with more images, some after the others
 
@@ -23,7 +23,7 @@ def out_size(size, kernel, stride, pad):
         raise ValueError(f"kernel: expected a side of at least 1, got {kernel}")
     out = (size + 2 * pad - kernel) // stride + 1
     if out < 1:
-        raise ValueError(f"kernel: {kernel} is larger than the image side {size} with pad {pad}")
+        raise ValueError(f"kernel: expected at most the image side {size} with pad {pad}, got {kernel}")
     return out
 
 
@@ -34,6 +34,8 @@ def im2col(x, kernel, stride, pad, pad_value):
     Returns (N, C·KH·KW, OH·OW) with OH = (H + 2·pad - KH) // stride + 1, OW alike; rows past the last whole
     stride belong to no patch.
     """
+    check_shapes(("x", x, "N C H W"))
+    check_not_empty("x", x)
     oh, ow = (out_size(size, k, stride, pad) for size, k in zip(x.shape[2:], kernel))
     border = ((0, 0), (0, 0), (pad, pad), (pad, pad))
     padded = np.pad(x, border, constant_values=pad_value) if pad else x
@@ -71,6 +73,8 @@ def conv_forward(x, w, stride=1, pad=0, pad_value=0.0):
     Raises TypeError or ValueError where dtypes or shapes do not fit.
     """
     check_shapes(("x", x, "N C H W"), ("w", w, "M C KH KW"))
+    check_not_empty("x", x)
+    check_not_empty("w", w)
     m, _, *kernel = w.shape
     oh, ow = (out_size(size, k, stride, pad) for size, k in zip(x.shape[2:], kernel))
     s = np.empty((len(x), m, oh * ow), x.dtype)
@@ -165,6 +169,7 @@ def max_pool_forward(x, kernel, stride):
     out: (N, C, OH, OW) with OH = (H - kernel) // stride + 1. Raises ValueError where the kernel does not fit.
     """
     check_shapes(("x", x, "N C H W"))
+    check_not_empty("x", x)
     oh, ow = (out_size(size, kernel, stride, 0) for size in x.shape[2:])
     out = np.full((*x.shape[:2], oh, ow), -np.inf, x.dtype)
     winner = np.zeros(out.shape, np.min_scalar_type(kernel**2))   # which entry of its window, in reading order
@@ -210,7 +215,7 @@ def max_pool_frozen(x0, kernel, stride):
 def flatten_forward(x):
     """(N, C, H, W) -> (N, C·H·W), the rows of a dense layer. Returns (out, cache)."""
     check_shapes(("x", x, "N C H W"))
-    return x.reshape(len(x), -1), x.shape
+    return x.reshape(len(x), math.prod(x.shape[1:])), x.shape
 
 
 def flatten_backward(dout, cache):

@@ -6,14 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 from . import gaussian
-from .checks import check_shapes
+from .checks import check_shapes, is_plain
 
 
 def check_labels(y, labels):
     """Raise TypeError or ValueError unless labels are integers (N,) from 0 to C - 1 for outputs y (N, C)."""
     n, c = check_shapes(("y", y, "N C")).values()
-    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
-        came = getattr(labels, "dtype", type(labels).__name__)
+    if not is_plain(labels) or labels.dtype.kind not in "iu":
+        came = labels.dtype if is_plain(labels) else type(labels).__name__
         raise TypeError(f"labels: expected an array of integers, got {came}")
     if labels.shape != (n,):
         raise ValueError(f"labels: expected shape ({n},), got {labels.shape}")

@@ -10,18 +10,40 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .checks import FLOATS, is_plain
 from .powers import ap2
 
 
 def rates_by_name(params, grads, lr):
-    """{name: learning rate}. Raises ValueError for gradients that do not belong to the parameters."""
+    """{name: learning rate}, Python floats: NumPy's would turn float32 weights into float64.
+
+    Raises TypeError or ValueError for gradients that are not, by name, dtype and shape, those of the parameters, or
+    rates that do not name all of them.
+    """
+    for what, arrays in (("params", params), ("grads", grads)):
+        if not isinstance(arrays, dict):
+            raise TypeError(f"{what}: expected a dict of arrays by name, got {type(arrays).__name__}")
     if params.keys() != grads.keys():
         odd = sorted(params.keys() ^ grads.keys())
         raise ValueError(f"grads: expected the names of params, got a difference in {', '.join(odd)}")
     for name, w in params.items():
-        if grads[name].shape != w.shape:
-            raise ValueError(f"grads: expected shape {w.shape} for {name}, got {grads[name].shape}")
-    return lr if isinstance(lr, dict) else dict.fromkeys(params, lr)
+        g = grads[name]
+        if _dtype(w) not in FLOATS:
+            raise TypeError(f"params: expected a float32 or float64 array for {name}, got {_dtype(w)}")
+        if _dtype(g) != w.dtype:
+            raise TypeError(f"grads: expected {w.dtype} for {name}, as it is, got {_dtype(g)}")
+        if g.shape != w.shape:
+            raise ValueError(f"grads: expected shape {w.shape} for {name}, got {g.shape}")
+    rates = lr if isinstance(lr, dict) else dict.fromkeys(params, lr)
+    absent = [name for name in params if name not in rates]
+    if absent:
+        raise ValueError(f"lr: expected a rate for each of params, got none for {', '.join(absent)}")
+    return {name: float(rates[name]) for name in params}
+
+
+def _dtype(x):
+    """The dtype of an array or a NumPy scalar; of anything else the name of its type."""
+    return x.dtype if is_plain(x) or isinstance(x, np.generic) else type(x).__name__
 
 
 def _blocks(*arrays, size=1 << 15):
@@ -62,7 +84,7 @@ def momentum_init(params):
 
 
 def _velocities(state, grads, rates, mu):
-    return {name: mu * v - rates[name] * grads[name] for name, v in state["velocity"].items()}
+    return {name: float(mu) * v - rates[name] * grads[name] for name, v in state["velocity"].items()}
 
 
 def momentum_step(params, grads, state, lr, mu=0.9):
@@ -80,7 +102,7 @@ def nesterov_step(params, grads, state, lr, mu=0.9):
     """
     rates = rates_by_name(params, grads, lr)
     velocity = _velocities(state, grads, rates, mu)
-    new_params = {name: w + mu * velocity[name] - rates[name] * grads[name] for name, w in params.items()}
+    new_params = {name: w + float(mu) * velocity[name] - rates[name] * grads[name] for name, w in params.items()}
     return new_params, {"t": state["t"] + 1, "velocity": velocity}
 
 

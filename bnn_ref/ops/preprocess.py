@@ -19,8 +19,9 @@ FIT_CHUNK = 1000                      # pictures that are float64 at one time du
 
 
 def _check_pictures(x):
-    if not check_shapes(("x", x, "N C H W"))["N"]:
-        raise ValueError("x: expected at least one picture, got none")
+    check_shapes(("x", x, "N C H W"))
+    if not x.size:
+        raise ValueError(f"x: expected at least one picture, got none in shape {x.shape}")
 
 
 def _check_positive(name, value):

@@ -4,7 +4,7 @@ They stand where the binary ones do: drawn or rounded anew in each forward pass 
 gradient at the ternary ones moves.
 """
 
-from .checks import check_shapes
+from .checks import check_draw, check_numbers, check_shapes
 from .conv import conv_backward, conv_forward
 from .dense import dense_backward, dense_forward
 
@@ -15,6 +15,7 @@ def ternary(w):
     w: float array of any shape. Returns the same shape and dtype. The two boundaries are not alike: 1/2 becomes 0 and
     -1/2 becomes -1.
     """
+    check_numbers("w", w)
     return (w > 0.5).astype(w.dtype) - (w <= -0.5)
 
 
@@ -23,6 +24,8 @@ def stochastic_ternary(w, u):
 
     w: float array of any shape; u: uniform numbers from [0, 1), same shape and dtype. Returns the same shape and dtype.
     """
+    check_numbers("w", w)
+    check_draw("u", u, w)
     return (u < w).astype(w.dtype) - (u < -w)
 
 

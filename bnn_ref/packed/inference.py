@@ -38,6 +38,7 @@ from ..kernels import bits, ladder, packed_conv
 from ..kernels.ladder import plane_matmul
 from ..kernels.recycle import empty
 from ..kernels.sign_accumulate import sign_accumulate
+from ..ops.checks import is_plain
 from ..training.loop import finite_logits, scale_pixels
 from .convert import FRONTS
 from .layers import BITS, REALS, BitLayer, normalize, scaled
@@ -53,8 +54,8 @@ def predict(packed, images, rung=None):
     numbers have only one.
     Returns (N, classes) float32. Raises TypeError or ValueError for images of another dtype or shape.
     """
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
-        if not isinstance(images, np.ndarray):
+    if not is_plain(images) or images.dtype != np.uint8:
+        if not is_plain(images):
             raise TypeError(f"images: expected a uint8 array, got {type(images).__name__}")
         raise TypeError(f"images: expected a uint8 array, got dtype {images.dtype}; "
                         f"{advice.for_values('images', images)}")

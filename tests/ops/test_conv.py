@@ -175,12 +175,12 @@ def test_stride_and_pad_out_of_range_are_refused(stride, pad):
 @pytest.mark.parametrize("shape", [(1, 1, 2, 5), (1, 1, 5, 2)], ids=str)
 def test_a_kernel_that_does_not_fit_is_refused(shape):
     x = np.zeros(shape)
-    message = r"^kernel: 5 is larger than the image side 2 with pad 1$"
+    message = r"^kernel: expected at most the image side 2 with pad 1, got 5$"
     with pytest.raises(ValueError, match=message):
         conv.conv_forward(x, np.zeros((1, 1, 5, 5)), 1, 1)
     with pytest.raises(ValueError, match=message):
         conv.im2col(x, (5, 5), 1, 1, 0)
-    with pytest.raises(ValueError, match=r"^kernel: 3 is larger than the image side 2 with pad 0$"):
+    with pytest.raises(ValueError, match=r"^kernel: expected at most the image side 2 with pad 0, got 3$"):
         conv.max_pool_forward(x, 3, 1)
     with pytest.raises(ValueError, match=r"^kernel: expected a side of at least 1, got 0$"):
         conv.max_pool_forward(x, 0, 1)

@@ -371,3 +371,60 @@ def test_adamax_adds_eps_behind_the_maximum_and_pytorch_within():
         new, state = optim.adamax_step(params, {"w": np.array([g])}, state, 0.01, eps=eps)
         assert (params["w"][0] - new["w"][0] == pytest.approx(step, rel=1e-12)) == alike
         params = new
+
+
+# what is handed in
+
+STEPS = [optim.SGD, optim.MOMENTUM, optim.NESTEROV, optim.ADAM, optim.ADAMAX, optim.SHIFT_ADAMAX,
+         optim.SHIFT_ADAMAX_PRINTED]
+
+
+@pytest.mark.parametrize("rule", STEPS, ids=lambda rule: rule.name)
+@pytest.mark.parametrize("grads, error, message", [
+    ({"w": np.zeros(3)}, TypeError, "grads: expected float32 for w, as it is, got float64"),
+    ({"w": np.zeros(3, int)}, TypeError, "grads: expected float32 for w, as it is, got int64"),
+    ({"w": np.zeros(3, ">f4")}, TypeError, "grads: expected float32 for w, as it is, got >f4"),
+    ({"w": [0.0, 0.0, 0.0]}, TypeError, "grads: expected float32 for w, as it is, got list"),
+    ({"w": None}, TypeError, "grads: expected float32 for w, as it is, got NoneType"),
+    ({"w": np.ma.zeros(3, np.float32)}, TypeError, "grads: expected float32 for w, as it is, got MaskedArray"),
+    ({"w": np.zeros(4, np.float32)}, ValueError, "grads: expected shape (3,) for w, got (4,)"),
+    ({"w": np.zeros((), np.float32)}, ValueError, "grads: expected shape (3,) for w, got ()"),
+    ({}, ValueError, "grads: expected the names of params, got a difference in w"),
+    ({"w": np.zeros(3, np.float32), "v": np.zeros(3)}, ValueError,
+     "grads: expected the names of params, got a difference in v"),
+    ([np.zeros(3, np.float32)], TypeError, "grads: expected a dict of arrays by name, got list"),
+])
+def test_gradients_that_are_not_those_of_the_parameters(rule, grads, error, message):
+    params = {"w": np.zeros(3, np.float32)}
+    with pytest.raises(error) as caught:
+        rule.step(params, grads, rule.init(params), 0.1)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("w", [np.zeros(3, int), [0.0], np.zeros(3, np.float16)], ids=str)
+def test_parameters_that_no_rule_moves(w):
+    with pytest.raises(TypeError, match=r"^params: expected a float32 or float64 array for w, got (int|list|float16)"):
+        optim.sgd_step({"w": w}, {"w": w}, {"t": 0}, 0.1)
+
+
+def test_rates_that_do_not_name_all_parameters():
+    params = {"w": np.zeros(3), "v": np.zeros(2)}
+    with pytest.raises(ValueError, match=r"^lr: expected a rate for each of params, got none for v$"):
+        optim.sgd_step(params, params, {"t": 0}, {"w": 0.1})
+
+
+@pytest.mark.parametrize("rule", STEPS, ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rate", [np.float64(0.1), {"w": np.float64(0.1)}], ids=str)
+def test_a_rate_that_is_a_numpy_scalar_widens_nothing(rule, rate):
+    params = {"w": np.ones(3, np.float32)}
+    new, state = rule.step(params, params, rule.init(params), rate)
+    arrays = [new["w"], *(part["w"] for part in state.values() if isinstance(part, dict))]
+    assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
+    if rule in (optim.MOMENTUM, optim.NESTEROV):
+        new, state = rule.step(params, params, state, 0.1, mu=np.float64(0.9))
+        assert new["w"].dtype == state["velocity"]["w"].dtype == np.float32
+
+
+def test_a_weight_of_no_dimensions_may_have_a_scalar_as_its_gradient():
+    new, _ = optim.adam_step({"w": np.array(1.0)}, {"w": np.float64(2.0)}, optim.adam_init({"w": np.array(1.0)}), 0.1)
+    assert new["w"] == pytest.approx(0.9)
