@@ -1,6 +1,6 @@
 """What the recipes reached here, beside what is published: rows of finished runs, each with the command to repeat it.
 
-They are data, in `measured.json`; `measure.py` puts them there, the README and `bnn-ref papers` show them.
+They are data, in `measured.json`; `bnn-ref measure` puts them there, the README and `bnn-ref papers` show them.
 """
 
 import json
