@@ -50,6 +50,7 @@ def run_cross_validation(options):
         raise runs.RunError(f"{folder}: another task or other settings than now; begin another run with --out")
     if "test_error" not in record:                     # what was interrupted begins anew: it takes seconds
         record = _cross_validate(folder, record, task, settings)
+        runs.tidy(folder)
     else:
         print(f"{folder} is finished already")
     print(f"test error with deterministic {record['forms']['deterministic']:.2f} %")

@@ -67,8 +67,8 @@ def _write_json(path, run):
 def begin(folder, run):
     """Make the folder and record in run.json what the run is; `run` needs "settings". Returns the record.
 
-    A folder with anything in it is left alone, except remains of a start that was killed before run.json was whole. Of
-    two programs that begin in one folder at the same moment, one gets it.
+    A folder with anything in it is left alone, unless it is what a start left that was killed before run.json was
+    whole; `tidy` removes that. Of two programs that begin in one folder at the same moment, one gets it.
     Raises InUseError for a folder that is in use, OSError for one that cannot be made.
     """
     in_use = InUseError(f"{folder} is there already; choose another --out, or go on with --resume if it is a run")
@@ -76,21 +76,17 @@ def begin(folder, run):
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise InUseError(f"{folder} is a file; choose another --out") from None
-    there = list(folder.iterdir())
-    remains = [path for path in there if re.fullmatch(r"run\.json\..+\.part", path.name)]
-    if len(remains) < len(there):
+    if not all(re.fullmatch(r"run\.json\..+\.part", path.name) for path in folder.iterdir()):
         raise in_use
     record = {"format": FORMAT, **run}
     whole = folder / f"run.json.{os.urandom(8).hex()}.part"
     try:
         _write_json(whole, record)
         _name_first(whole, folder / "run.json")
-    except (FileExistsError, FileNotFoundError):       # the other was first; it removes our part as remains
+    except FileExistsError:                            # another program was here first, a moment ago
         raise in_use from None
     finally:
         whole.unlink(missing_ok=True)
-    for path in remains:
-        path.unlink(missing_ok=True)
     return record
 
 
@@ -98,7 +94,7 @@ def _name_first(file, name):
     """Give a file a second name, which nothing has yet. Raises FileExistsError."""
     try:
         os.link(file, name)
-    except (FileExistsError, FileNotFoundError):
+    except FileExistsError:
         raise
     except OSError:                                    # a file system without hard links, such as that of a USB stick
         os.replace(file, name)
@@ -130,7 +126,7 @@ def begin_another(folder, run):
         place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         try:
             return place, begin(place, run)
-        except InUseError:                             # also by another program, a moment ago
+        except InUseError:
             continue
 
 

@@ -47,6 +47,13 @@ def test_a_cross_validation_is_recorded(capsys):
     assert f"after epoch 2: mean over folds {expected.p[:, 1].mean():.2f} %" in printed
 
 
+def test_what_a_killed_start_left_goes_with_the_first_run_to_its_end():
+    Path("run").mkdir()
+    Path("run/run.json.0123.part").write_text("{")
+    assert main.main(["train", "ebp", "--data", "reuters_i6", "--epochs", "1", "--out", "run"]) == 0
+    assert [path.name for path in Path("run").iterdir()] == ["run.json"]
+
+
 def test_epochs_and_the_default_folder(capsys):
     assert main.main(["train", "ebp", "--data", "reuters_i6", "--epochs", "1"]) == 0
     assert len(runs.read(Path("runs/ebp-binary-mlp-reuters_i6-paper-seed0"))["epochs"]) == 1

@@ -36,6 +36,8 @@ def test_a_folder_that_nobody_uses(there):
         for name in there:
             Path("a/run", name).write_text("{")
     assert runs.begin(Path("a/run"), RUN) == RECORD
+    assert names("a/run") == sorted(["run.json", *(there or [])])
+    runs.tidy(Path("a/run"))
     assert names("a/run") == ["run.json"]
     assert json.loads(Path("a/run/run.json").read_text()) == RECORD
     assert runs.read(Path("a/run")) == READ
