@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .differences import relative_error
+
 EPSILON = 2.0**-52
 GOOD = 2.0**-25       # a slope known to this part of itself is good enough, 3e-8
 ODD = 2**-0.5         # no step is a power of two: on such a grid even rough functions look straight
@@ -227,3 +229,13 @@ def typical(array):
 def exponent(size):
     """The power of two below a size."""
     return int(np.floor(np.log2(size)))
+
+
+def error_of(analytic, slope, tolerance):
+    """Relative error of a gradient. What differences cannot tell at this tolerance is none; nor is a subgradient."""
+    if slope.kink:
+        slack = slope.error + tolerance * max(abs(slope.low), abs(slope.high))
+        return 0.0 if slope.low - slack <= analytic <= slope.high + slack else np.inf
+    tiny = np.finfo(float).tiny
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(relative_error(analytic, slope.value, max(slope.error / max(tolerance, tiny), tiny)))

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from . import contract
-from .differences import relative_error
-from .line import EPSILON, ODD, Line, Slope, exponent, typical
+from .line import EPSILON, ODD, Line, Slope, error_of, exponent, typical
+from .pair import Pair
 from .report import WORST, Report, Row, observed
 
 TOLERANCE = 1e-7
@@ -46,7 +45,7 @@ def check_op(forward, backward, *args, surrogate=None, seed=0, tolerance=TOLERAN
     if dtype is not None:
         args = tuple(arg.astype(dtype) if isinstance(arg, np.ndarray) and arg.dtype.kind == "f" else arg
                      for arg in args)
-    pair = _Pair(forward, backward, args, surrogate, seed, "purity" not in skip)
+    pair = Pair(forward, backward, args, surrogate, seed, "purity" not in skip)
     places = [place for place, gradient in enumerate(pair.gradients)
               if gradient is not None and (only is None or place in np.atleast_1d(only))]
     for place in np.atleast_1d(only) if only is not None else ():
@@ -76,104 +75,6 @@ def _check_settings(count, only, sample, dtype, kinks, skip):
         raise ValueError(f"skip: expected a tuple of some of {BEHAVIOUR}, got {skip!r}")
     if only is not None and not all(0 <= place < count for place in np.atleast_1d(only)):
         raise ValueError(f"only: expected positions of arguments, 0 to {count - 1}, got {only!r}")
-
-
-class _Pair:
-    """Forward, backward and a point: what they say there, and whether they say it twice."""
-
-    def __init__(self, forward, backward, args, surrogate, seed, pure):
-        self.forward, self.backward, self.args, self.pure = forward, backward, args, pure
-        rng = np.random.default_rng([seed, 1])           # not the stream that the caller's arguments came from
-        self.out, self.doubt = self._forward()
-        self.dout = np.concatenate([rng.standard_normal(shape).ravel() for shape in self.out.shapes])
-        self.other = rng.standard_normal(self.dout.shape)
-        self.check_purity("")
-        self.gradients = self.backwards(self.dout)
-        for place, (one, two) in enumerate(zip(self.gradients, self.backwards(self.dout) if pure else ())):
-            index = None if one is None else contract.differ(one, two)
-            if index is not None:
-                raise AssertionError(
-                    f"argument {place}, index {index}: backward gave two gradients at the same point, {one[index]:.12g}"
-                    f" and {two[index]:.12g}: they must depend on dout and cache alone")
-        self.estimator = surrogate is not None
-        self.f, self.y = self._frozen(surrogate) if self.estimator else (forward, self.out.flat)
-
-    def _forward(self):
-        """Forward at the point. Raises AssertionError if that changes an argument or draws global random numbers."""
-        watch = self._watch()
-        out, _, doubt = contract.call(self.forward, self.args)
-        if self.pure:
-            watch.assert_unchanged()
-        return out, doubt
-
-    def check_purity(self, when):
-        """Forward at the same point gives the same, whatever happened in between."""
-        if self.pure:
-            again = self._forward()[0]
-            if again.shapes != self.out.shapes or contract.differ(self.out.flat, again.flat) is not None:
-                (entry,) = contract.differ(self.out.flat, again.flat)
-                drawn = [place for place, arg in enumerate(self.args) if isinstance(arg, np.random.Generator)]
-                raise AssertionError(
-                    f"forward gave two results at the same point{' ' + when if when else ''}, "
-                    f"{self.out.flat[entry]:.12g} and {again.flat[entry]:.12g} in entry {entry} of its output: "
-                    + (f"argument {drawn[0]} is a random generator, pass the drawn numbers instead" if drawn else
-                       "draw random numbers outside and pass them as an argument, and keep no state between calls"))
-
-    def backwards(self, flat):
-        """backward(dout) with a cache of its own, and the forward before it; gradients are copied."""
-        _, cache, doubt = contract.call(self.forward, self.args)
-        dout = contract.upstream(flat, self.out)
-        watch = self._watch(dout=dout)
-        try:
-            gradients = contract.gradients_of(self.backward, dout, cache, self.args)
-        except (AssertionError, TypeError) as error:
-            if doubt:
-                raise AssertionError(f"{error}; {doubt}") from error
-            raise
-        if self.pure:
-            watch.assert_unchanged()
-        return gradients
-
-    def _watch(self, **more):
-        return contract.Watch(**{f"argument {place}": arg for place, arg in enumerate(self.args)}, **more)
-
-    def _frozen(self, surrogate):
-        """The function that is differentiated in forward's place, and its outputs at the point."""
-        f = surrogate(*self.args)
-        frozen = contract.call(f, self.args, "the function that surrogate returned")[0]
-        size = np.abs(self.out.flat).max(initial=0) or 1.0
-        if frozen.shapes != self.out.shapes or np.abs(frozen.flat - self.out.flat).max(initial=0) > 1e-9 * size:
-            raise AssertionError("the surrogate does not have the value of forward at this point")
-        return f, frozen.flat
-
-    def check_linearity(self):
-        """backward(2a - b) = 2 backward(a) - backward(b)."""
-        one, two, both = self.gradients, self.backwards(self.other), self.backwards(2 * self.dout - self.other)
-        for place, (a, b, c) in enumerate(zip(one, two, both)):
-            if a is None or b is None or c is None:
-                continue
-            size = 2 * np.abs(a).max(initial=0) + np.abs(b).max(initial=0)
-            off = np.abs(2 * a - b - c)
-            if off.size and np.isfinite(size) and off.max() > 1e-9 * size:
-                index = tuple(map(int, np.unravel_index(off.argmax(), off.shape)))
-                raise AssertionError(
-                    f"argument {place}, index {index}: backward is not linear in dout: backward(2a - b) is "
-                    f'{c[index]:.12g}, 2 backward(a) - backward(b) is {2 * a[index] - b[index]:.12g}')
-
-    def along(self, place, direction):
-        """f along a direction of one argument: a function of the distance, flat outputs. direction: array or index."""
-        arg = self.args[place]
-
-        def f(h):
-            if isinstance(direction, tuple):
-                moved = np.array(arg, np.result_type(np.float64, type(h)))
-                moved[direction] += h
-            else:
-                moved = arg + h * direction
-            moved = moved if isinstance(arg, np.ndarray) else moved[()]
-            out = self.f(*self.args[:place], moved, *self.args[place + 1:])[0]
-            return np.concatenate([np.ravel(part) for part in (out if isinstance(out, tuple) else (out,))])
-        return f
 
 
 class _Coordinates:
@@ -216,27 +117,21 @@ class _Coordinates:
                      float(np.sum(np.abs(terms))))
 
     def _errors(self):
-        slopes = self.slopes
-        floor = np.array([slope.error for slope in slopes]) / max(self.tolerance, np.finfo(float).tiny)
-        errors = relative_error(self.analytic, np.array([slope.value for slope in slopes]), floor)
-        for i, slope in enumerate(slopes):
-            if slope.kink:
-                slack = slope.error + self.tolerance * max(abs(slope.low), abs(slope.high))
-                errors[i] = 0 if slope.low - slack <= self.analytic[i] <= slope.high + slack else np.inf
-        return errors
+        return np.array([error_of(analytic, slope, self.tolerance)
+                         for analytic, slope in zip(self.analytic, self.slopes)])
 
     def refuse(self, kinks):
         """Raise AssertionError about the worst coordinate that differs, if there is one, once it is confirmed."""
         confirmed = set()
         while (errors := self._errors()).max(initial=0) > self.tolerance:
-            worst = int(errors.argmax())
+            worst = _first(errors)
             if worst in confirmed or self.slopes[worst].kink:
                 break
             self.slopes[worst] = self._confirmed(worst)
             confirmed.add(worst)
         differing = int(np.sum(errors > self.tolerance))
         if differing:
-            raise AssertionError(self._sentence(int(errors.argmax()), float(errors.max()), differing))
+            raise AssertionError(self._sentence(_first(errors), float(errors.max()), differing))
         if kinks == "refuse":
             for i, slope in enumerate(self.slopes):
                 if slope.kink:
@@ -317,6 +212,11 @@ class _Coordinates:
             else:
                 agree.append((row, slope.error / slope.size if slope.size else 0.0))
         return agree, coarse, kinks
+
+
+def _first(errors):
+    """The first of the worst: errors that are the same but for rounding are."""
+    return int(np.flatnonzero(errors >= (1 - 1e-6) * errors.max())[0])
 
 
 def _norm(array):

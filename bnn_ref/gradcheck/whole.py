@@ -6,8 +6,7 @@ import numpy as np
 
 from ..nets import network
 from . import contract
-from .differences import relative_error
-from .line import EPSILON, Line, exponent, typical
+from .line import EPSILON, Line, error_of, exponent, typical
 from .report import WORST, Report, Row, observed
 
 FIRST_STEP = -20      # 2^-20, times the size of the entries: among thousands of units one is always close to a kink
@@ -58,9 +57,9 @@ def check_network(steps, params, running, x, labels, loss_forward, loss_backward
             line = Line(along, np.array([start]), np.ones(1), size + FIRST_STEP, size - 44, size + 4,
                         noise=EPSILON * float(np.sqrt(np.nansum((gradient * array)**2))))
             analytic, slope = float(np.sum(gradient * direction)), line.slope()
-            if not slope.kink and _error(analytic, slope, tolerance) > tolerance:
+            if not slope.kink and error_of(analytic, slope, tolerance) > tolerance:
                 slope = line.confirmed()
-            error = _error(analytic, slope, tolerance)
+            error = error_of(analytic, slope, tolerance)
             row = Row(f"{name}, direction {count}", analytic, slope.value, slope.error, error)
             if error > tolerance:
                 constant = slope.size == 0
@@ -80,13 +79,6 @@ def check_network(steps, params, running, x, labels, loss_forward, loss_backward
     good = max(row.estimated / abs(row.numeric) if row.numeric else 0.0 for row in agree)
     return Report(len(agree), agree[0].error, good, tuple(kinks), tuple(coarse), tuple(agree[:WORST]),
                   f"{directions} directions an array")
-
-
-def _error(analytic, slope, tolerance):
-    if slope.kink:
-        slack = slope.error + tolerance * max(abs(slope.low), abs(slope.high))
-        return 0.0 if slope.low - slack <= analytic <= slope.high + slack else np.inf
-    return float(relative_error(analytic, slope.value, slope.error / max(tolerance, np.finfo(float).tiny)))
 
 
 def _gradients(steps, params, running, x, labels, loss, loss_backward):
