@@ -47,6 +47,34 @@ def test_a_cross_validation_is_recorded(capsys):
     assert f"after epoch 2: mean over folds {expected.p[:, 1].mean():.2f} %" in printed
 
 
+def test_every_error_has_its_place(monkeypatch, capsys):
+    """On errors that all differ: of P and of D, of the folds, of the epochs."""
+    p = np.arange(24.0).reshape(8, 3) + [[10.0, 20.0, 0.0]]
+    d = 2 * p[::-1] + 1
+
+    def cross_validate(task, epochs, seed, tick):
+        assert (len(task.x), epochs, seed) == (N, 3, 5)
+        for fold in range(8):
+            for epoch in range(3):
+                tick(fold + 1, epoch + 1, p[fold, epoch], d[fold, epoch])
+        return text_tasks.CrossValidation(p, d)
+
+    monkeypatch.setattr(text_tasks, "cross_validate", cross_validate)
+    assert main.main(["train", "ebp", "--data", "reuters_i6", "--out", "run", "--seed", "5"]) == 0
+    record = runs.read(Path("run"))
+    means = [(20.5, 42.0), (31.5, 64.0), (12.5, 26.0)]
+    assert (record["test_error"], record["forms"]) == (12.5, {"deterministic": 26.0})
+    assert [(epoch["epoch"], epoch["test_error"], epoch["deterministic"]) for epoch in record["epochs"]] == [
+        (number, *mean) for number, mean in enumerate(means, 1)]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1:9] == [f"fold {fold + 1}/8  epoch 3/3  error {p[fold, 2]:5.2f} %  deterministic {d[fold, 2]:5.2f} %"
+                            for fold in range(8)]
+    assert printed[9:] == [
+        *(f"after epoch {number}: mean over folds {one:.2f} %, deterministic {two:.2f} %"
+          for number, (one, two) in enumerate(means, 1)),
+        "test error with deterministic 26.00 %", "test error 12.50 %"]
+
+
 def test_what_a_killed_start_left_goes_with_the_first_run_to_its_end():
     Path("run").mkdir()
     Path("run/run.json.0123.part").write_text("{")

@@ -361,6 +361,16 @@ def test_the_recipe_s_own_rate_and_batch_change_nothing(quick):
     assert (named["settings"]["lr"], named["settings"]["batch"]) == (0.003, 400)
 
 
+def test_no_recipe_changes_by_its_own_rate_and_batch():
+    for name, paper in PAPERS.items():
+        for (source, net, preset, *own), chosen in paper.RECIPES.items():
+            settings = {"paper": name, "data": source, "net": net, "preset": preset, "epochs": None,
+                        "variant": own[0] if own else next(iter(paper.VOCABULARIES))}
+            if own or (source, net, preset, settings["variant"]) not in paper.RECIPES:
+                named = choices.rounds_of({**settings, "lr": chosen.lr[0], "batch": chosen.batch}, 50_000)
+                assert replace(named[-1][0], before=None) == replace(chosen, before=None), (name, settings)
+
+
 def test_a_batch_is_that_of_every_round(seen):
     train("--out", "run", "--batch", "200")
     assert seen.epochs == [(epoch, done, 6) for epoch in range(1, 7) for done in range(1, 7)]     # 1,257 pictures

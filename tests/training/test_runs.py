@@ -151,8 +151,9 @@ def test_the_next_name(there, place):
 
 
 def test_a_name_is_taken_as_it_is_written():
-    run("a/my.run+[1]")
-    assert runs.begin_another(Path("a/my.run+[1]"), RUN)[0] == Path("a/my.run+[1]-2")
+    run("a/my.run+[1]-5")
+    run("a/myxrun")
+    assert runs.begin_another(Path("a/my.run+[1]"), RUN)[0] == Path("a/my.run+[1]-6")
     assert runs.begin_another(Path("a/my.run"), RUN)[0] == Path("a/my.run")
 
 
