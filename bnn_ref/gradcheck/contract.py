@@ -24,6 +24,7 @@ class Outputs:
 def call(function, args, who="forward"):
     """function(*args) -> (Outputs, copied; cache as it is; what to say if the cache may be none, or "")."""
     results = function(*args)
+    narrow = [place for place, arg in enumerate(args) if getattr(arg, "dtype", None) in (np.float32, np.float16)]
     if not isinstance(results, tuple) or len(results) < 2:
         came = f"a tuple of {len(results)}" if isinstance(results, tuple) else kind(results)
         raise AssertionError(f"{who} returned {came}; expected a tuple: out, cache")
@@ -32,6 +33,8 @@ def call(function, args, who="forward"):
     if more and isinstance(cache, np.ndarray):
         doubt = (f"{who} returned {len(results)} results, and the second, an array of shape {cache.shape}, was taken "
                  "for the cache: if it is an output, return (y1, y2), cache")
+    if narrow and getattr(out, "dtype", None) in (np.float32, np.float16):
+        argument(args[narrow[0]], narrow[0])                         # not forward's doing: say what to do about it
     return outputs(out, who), cache, doubt
 
 
