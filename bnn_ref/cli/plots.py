@@ -12,10 +12,11 @@ FEATURES = 100                        # that are drawn; a first layer has a thou
 BETWEEN = (0.65, 0.75, 0.9)           # red, green, blue between them: light blue, since white and black are weights
 
 
-def curves(history):
+def curves(history, best_epoch=None):
     """Training loss (left axis, logarithmic) and validation error in percent (right) by epoch; a Figure.
 
-    history: one dict an epoch with "epoch", "loss", "valid_error" (`loop.State`).
+    history: one dict an epoch with "epoch", "loss", "valid_error" (`loop.State`); best_epoch: whose parameters are
+    kept, which in a run of two rounds is the best of the second; None for the best of all, the later one of equals.
     """
     epochs = [record["epoch"] for record in history]
     errors = [record["valid_error"] for record in history]
@@ -24,8 +25,9 @@ def curves(history):
     right = left.twinx()
     lines = left.plot(epochs, [record["loss"] for record in history], color="tab:blue", label="training loss")
     lines += right.plot(epochs, errors, color="tab:orange", label="validation error")
-    best = max(epoch for epoch, error in zip(epochs, errors) if error == min(errors))
-    lines += right.plot(best, min(errors), "o", color="tab:orange", label=f"best: {min(errors):.2f} %, epoch {best}")
+    best = best_epoch or max(epoch for epoch, error in zip(epochs, errors) if error == min(errors))
+    least = errors[best - 1]
+    lines += right.plot(best, least, "o", color="tab:orange", label=f"best: {least:.2f} %, epoch {best}")
     right.set(ylabel="validation error (%)", ylim=(0, None))
     left.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(handles=lines, loc="outside upper center", ncols=len(lines), frameon=False)

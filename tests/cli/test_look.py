@@ -95,6 +95,16 @@ def test_a_network_without_normalization_and_one_of_full_precision(capsys):
     assert len(printed.split("counts them:")[1].strip().splitlines()) == 3
 
 
+def test_without_normalization_means_without_that_of_the_last_layer_too(capsys):
+    """What is then multiplied beside the products are units alone, as many as in full precision."""
+    lines = said(capsys, "costs", "bnn", "--variant", "shift").split("counts them:")[1].strip().splitlines()
+    rows = {tuple(row[:2]): [int(number.replace(",", "")) for number in row[2:6]]
+            for row in (re.split(r"  +", line) for line in lines[1:])}
+    beside = {key: total - products for key, (products, _, _, total) in rows.items()}
+    assert beside["bnn shift", "without"] == beside["full precision", "without"] == 231_900
+    assert beside["full precision", "with"] > beside["bnn shift", "with"] > 231_900
+
+
 def test_expectation_backpropagation_costs_more_and_its_step_is_not_counted(capsys):
     printed = said(capsys, "costs", "ebp")
     assert "2.0 times the bytes of weights" in printed
@@ -122,6 +132,15 @@ def test_costs_of_a_run_are_those_of_its_own_recipe(capsys, tmp_path):
         Path("run/run.json").write_text(json.dumps({**record, "examples": examples}))
         chosen, _ = choices.rounds_of(record["settings"], examples)[-1]
         assert said(capsys, "costs", "run").startswith(f"bnn deterministic on {greys}: {chosen.net}-2FC\n")
+
+
+def test_costs_of_a_paper_are_for_as_many_own_pictures_as_there_are(capsys):
+    levels = np.arange(12_000) % 2
+    data.save("own.npz", grey(*levels), levels, grey(0, 1), np.arange(2), grey(0, 1), np.arange(2))
+    asked = {"paper": "bnn", "data": "own.npz", "preset": "quick", "net": "mlp", "variant": "deterministic",
+             "epochs": None}
+    chosen, _ = choices.rounds_of(asked, 12_000)[-1]
+    assert f": {chosen.net}-2FC\n" in said(capsys, "costs", "bnn", "--data", "own.npz")
 
 
 def test_costs_of_own_pictures(mlp, capsys):

@@ -31,6 +31,15 @@ def test_curves_of_a_run_whose_best_epoch_is_not_its_last():
     assert losses.get_color() != errors.get_color() == best.get_color()
 
 
+def test_the_best_epoch_of_a_second_round_may_be_worse_than_one_of_the_first():
+    _, right = plots.curves(history(3.0, 9.0, 5.0, 6.0), 3).axes
+    np.testing.assert_array_equal(right.lines[1].get_xydata(), [[3, 5]])
+    assert right.lines[1].get_label() == "best: 5.00 %, epoch 3"
+    _, below = plots.compared([("a", history(3.0, 9.0, 5.0, 6.0), 3, True)]).axes
+    np.testing.assert_array_equal(below.lines[1].get_xydata(), [[3, 5]])
+    assert below.get_ylim() == (0, 15)
+
+
 def test_bars_of_ratios_from_the_top_down():
     figure = plots.bars("a title", [("rival", 0.5, False), ("ours", 12.34, True), ("fast", 123.4, True)])
     panel, = figure.axes
@@ -39,7 +48,7 @@ def test_bars_of_ratios_from_the_top_down():
     assert [label.get_text() for label in panel.get_yticklabels()] == ["rival", "ours", "fast"]
     assert [text.get_text() for text in panel.texts] == ["0.5", "12.3", "123"]
     grey, ours, fast = (to_hex(bar.get_facecolor()) for bar in panel.patches)
-    assert grey != ours == fast
+    assert ours == fast == to_hex("tab:blue") and grey == to_hex("tab:gray")
     assert panel.yaxis_inverted() and list(panel.lines[0].get_xdata()) == [1, 1]
     assert panel.get_xlim() == pytest.approx((0.5 / 1.5, 123.4 * 1.8))
 
