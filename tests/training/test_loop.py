@@ -292,3 +292,29 @@ def test_it_learns():
 def test_a_loss_that_is_not_finite_names_epoch_and_step():
     with np.errstate(all="ignore"), pytest.raises(loop.TrainingError, match=r"is (nan|inf) in epoch 1, step \d of 3"):
         run("float", lr=(1e30, 1e30))
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_the_first_loss_that_is_not_finite_is_the_last(bad):
+    seen = []
+
+    def forward(y, labels):
+        seen.append(labels)
+        loss, cache = losses.squared_hinge_forward(y, labels)
+        return (np.float32(bad) if len(seen) == 2 else loss), cache
+
+    spy = losses.Loss("spy", forward, losses.squared_hinge_backward)
+    with pytest.raises(loop.TrainingError, match=f"is {bad} in epoch 1, step 2 of 3"):
+        run(loss=spy)
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_rates_of_binary_weights_are_scaled_by_the_power_of_the_rule(power):
+    seen = []
+    spy = optim.Optimizer("spy", optim.sgd_init, lambda params, grads, state, rates: (
+        seen.append(rates) or (params, state)), power)
+    run(optimizer=spy, lr=(0.5, 0.5))
+    c = np.sqrt(1.5 / (12 + 8))
+    assert seen[0]["fc1.w"] == pytest.approx(0.5 / c**power)
+    assert seen[0]["bn1.gamma"] == 0.5
