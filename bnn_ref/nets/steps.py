@@ -240,7 +240,7 @@ def flatten_step(name):
 
 
 def _eps_settings(eps, default):
-    return () if eps == default else (bn.as_eps(eps),)  # a printed network shows what is not as always
+    return () if eps == default else (float(bn.as_eps(eps, float)),)  # a printed network shows what is not as always
 
 
 def batchnorm_step(name, n, eps=bn.EPS):

@@ -19,11 +19,13 @@ def layout(x, *per_unit):
     return ((0, 2, 3), (1, -1, 1, 1)) if x.ndim == 4 else ((0,), (1, -1))
 
 
-def as_eps(eps):
-    """ε as a Python float, which unlike a NumPy scalar turns no float32 into float64. Raises ValueError below 0."""
-    if not 0 <= eps < np.inf:
+def as_eps(eps, dtype):
+    """ε, a number or one for each unit, in the dtype of what it is added to: a NumPy scalar of float64 would turn
+    float32 into float64. Raises ValueError below 0."""
+    eps = np.asarray(eps, dtype)
+    if not ((eps >= 0) & (eps < np.inf)).all():
         raise ValueError(f"eps: expected a number of at least 0, got {eps}")
-    return float(eps)
+    return eps
 
 
 def batchnorm_forward(x, gamma, beta, running_mean, running_var, eps=EPS, *, alpha=0.1):
@@ -39,7 +41,7 @@ def batchnorm_forward(x, gamma, beta, running_mean, running_var, eps=EPS, *, alp
     axes, unit = layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),
                          ("running_var", running_var))
     mu = x.mean(axis=axes)
-    eps, alpha = as_eps(eps), float(alpha)
+    eps, alpha = as_eps(eps, x.dtype), float(alpha)
     centred = x - mu.reshape(unit)
     v = np.square(centred).mean(axis=axes)
     rstd = 1 / np.sqrt(v + eps)                          # "reciprocal standard deviation"
@@ -73,5 +75,5 @@ def batchnorm_predict(x, gamma, beta, running_mean, running_var, eps=EPS):
     """
     _, unit = layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),
                       ("running_var", running_var))
-    scale = gamma / np.sqrt(running_var + as_eps(eps))
+    scale = gamma / np.sqrt(running_var + as_eps(eps, x.dtype))
     return (x - running_mean.reshape(unit)) * scale.reshape(unit) + beta.reshape(unit)

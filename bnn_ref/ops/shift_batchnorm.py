@@ -26,7 +26,7 @@ def shift_batchnorm_forward(x, gamma, beta, running_mean, running_rstd, eps=EPS,
     axes, unit = layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),
                          ("running_rstd", running_rstd))
     mu = x.mean(axis=axes)
-    eps, alpha = as_eps(eps), float(alpha)
+    eps, alpha = as_eps(eps, x.dtype), float(alpha)
     d = x - mu.reshape(unit)
     d_p = ap2(d)                                         # "_p": rounded to a power of two
     v = (d * d_p).mean(axis=axes)

@@ -37,6 +37,23 @@ def test_agrees_with_the_loops(shape, dtype, layout):
     assert_agree(batchnorm_predict(*args, eps), naive.batchnorm_predict(*args, eps), dtype)
 
 
+def test_eps_may_be_a_number_for_each_unit():
+    args = arguments(np.random.default_rng(1), (4, 3))
+    eps = [0.1, 1e-3, 2.0]
+    for function in (lambda *of: batchnorm_forward(*of)[0], batchnorm_predict):
+        comp = function(*args, np.array(eps))
+        for unit, one in enumerate(eps):
+            assert_agree(comp[:, unit], function(*args, one)[:, unit], np.float64)
+
+
+@pytest.mark.parametrize("eps", [-1e-5, np.nan, np.inf, np.array([1, 1, -1])], ids=str)
+def test_eps_below_zero(eps):
+    args = arguments(np.random.default_rng(1), (4, 3))
+    for function in (batchnorm_forward, batchnorm_predict):
+        with pytest.raises(ValueError, match=r"^eps: expected a number of at least 0, got "):
+            function(*args, eps)
+
+
 def test_defaults_are_those_of_the_bnn_authors():
     args = arguments(np.random.default_rng(1), (4, 3))
     comp_a, _, *comp_running = batchnorm_forward(*args)

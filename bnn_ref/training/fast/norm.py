@@ -129,7 +129,7 @@ def batchnorm_forward(x, gamma, beta, running_mean, running_var, eps=bn.EPS, *, 
     if not _fits(x, gamma, beta):
         return bn.batchnorm_forward(x, gamma, beta, running_mean, running_var, eps, alpha=alpha)
     rows, p = x.reshape(len(x), -1), x[0, 0].size
-    eps, alpha = bn.as_eps(eps), float(alpha)
+    eps, alpha = bn.as_eps(eps, x.dtype), float(alpha)
     units, count = len(gamma), x.size // len(gamma)
 
     def mean(kernel, *arrays):
