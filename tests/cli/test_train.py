@@ -44,8 +44,8 @@ def _two_rounds(monkeypatch):
     """`train binaryconnect` in 2 + 4 epochs: a net of real weights, then one of binary ones, which has two forms."""
     paper, small = PAPERS["binaryconnect"], recipe.Recipe("8FC", 2, 50, (3e-3, 3e-5))
     monkeypatch.setitem(paper.RECIPES, KEY, replace(small, epochs=4, lr=(2e-3, 1e-5), before=small))
-    monkeypatch.setitem(paper.VOCABULARIES, "stochastic", replace(
-        paper.VOCABULARIES["stochastic"], before=PAPERS["float"].VOCABULARIES["real"]))
+    for variant, words in paper.VOCABULARIES.items():
+        monkeypatch.setitem(paper.VOCABULARIES, variant, replace(words, before=PAPERS["float"].VOCABULARIES["real"]))
 
 
 class Seen:
@@ -248,8 +248,8 @@ def test_stopped_while_the_forms_are_tested_nothing_is_trained_again(seen, monke
 
 
 def test_a_form_is_of_the_variant_that_was_trained(seen):
-    train("--out", "run", "--variant", "stochastic")
-    assert list(runs.read(Path("run"))["forms"]) == ["binary", "sampled"]
+    train("--out", "run", "--variant", "deterministic")
+    assert list(runs.read(Path("run"))["forms"]) == ["real", "sampled"]
 
 
 # --- a folder a run ------------------------------------------------------------------------------------------------
