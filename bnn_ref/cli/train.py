@@ -167,7 +167,7 @@ def _draw(job, state):
     """The pictures: curves.png, and weights.png where real weights stand behind binary ones."""
     from . import plots  # Matplotlib takes a second: only for those who draw
 
-    plots.save(plots.curves(state.history), job.folder / "curves.png")
+    plots.save(plots.curves(state.history, state.best_epoch), job.folder / "curves.png")
     binary = list(loop.binary_shapes(job.rounds[-1][0]))
     if binary:
         plots.save(plots.weight_histograms(state.best_params, binary), job.folder / "weights.png")

@@ -398,7 +398,7 @@ def test_damaged_parameters(damage, finished, tmp_path, capsys):
     with_array("json", lambda w: np.frombuffer(b"[]", np.uint8))])
 def test_a_damaged_checkpoint(damage, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        patch.setattr(plots, "curves", lambda history: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(plots, "curves", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         assert main.main([*FAST, "--out", "run"]) == 130
     capsys.readouterr()
     damage(Path("run/checkpoint.npz"))

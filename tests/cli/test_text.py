@@ -67,8 +67,8 @@ def test_every_error_has_its_place(monkeypatch, capsys):
     assert [(epoch["epoch"], epoch["test_error"], epoch["deterministic"]) for epoch in record["epochs"]] == [
         (number, *mean) for number, mean in enumerate(means, 1)]
     printed = capsys.readouterr().out.splitlines()
-    assert printed[1:9] == [f"fold {fold + 1}/8  epoch 3/3  error {p[fold, 2]:5.2f} %  "
-                            f"deterministic {d[fold, 2]:5.2f} %" for fold in range(8)]
+    assert printed[1:9] == [f"fold {fold}/8  epoch 3/3  error {one:5.2f} %  deterministic {two:5.2f} %"
+                            for fold, (one, two) in enumerate(zip(p[:, 2], d[:, 2]), 1)]
     assert printed[9:] == [
         *(f"after epoch {number}: mean over folds {one:.2f} %, deterministic {two:.2f} %"
           for number, (one, two) in enumerate(means, 1)),

@@ -44,8 +44,8 @@ def _two_rounds(monkeypatch):
     """`train binaryconnect` in 2 + 4 epochs: a net of real weights, then one of binary ones, which has two forms."""
     paper, small = PAPERS["binaryconnect"], recipe.Recipe("8FC", 2, 50, (3e-3, 3e-5))
     monkeypatch.setitem(paper.RECIPES, KEY, replace(small, epochs=4, lr=(2e-3, 1e-5), before=small))
-    monkeypatch.setitem(paper.VOCABULARIES, "stochastic", replace(
-        paper.VOCABULARIES["stochastic"], before=PAPERS["float"].VOCABULARIES["real"]))
+    for variant, words in paper.VOCABULARIES.items():
+        monkeypatch.setitem(paper.VOCABULARIES, variant, replace(words, before=PAPERS["float"].VOCABULARIES["real"]))
 
 
 class Seen:
@@ -85,7 +85,7 @@ def seen(monkeypatch):
     monkeypatch.setattr(loop, "error_rate", scripted)
     monkeypatch.setattr(forms, "error_rate", in_form)
     monkeypatch.setattr(progress.Progress, "tick", ticked)
-    monkeypatch.setattr(plots, "curves", lambda history: seen.drawn.append(history) or curves(history))
+    monkeypatch.setattr(plots, "curves", lambda *args: seen.drawn.append(args) or curves(*args))
     monkeypatch.setattr(plots, "weight_histograms", lambda params, names: seen.drawn.append((params, names))
                         or histograms(params, names))
     return seen
@@ -185,8 +185,8 @@ def test_every_form_is_given_the_best_epoch_and_its_statistics(seen):
 
 def test_the_pictures_are_of_all_epochs_and_of_the_best_one_s_weights(seen):
     train("--out", "run")
-    history, (params, names) = seen.drawn
-    assert history == seen.states[6].history
+    (history, marked), (params, names) = seen.drawn
+    assert (history, marked) == (seen.states[6].history, BEST)
     assert names == ["fc1.w", "fc2.w"] and same(params, seen.states[BEST].params)
 
 
@@ -248,8 +248,8 @@ def test_stopped_while_the_forms_are_tested_nothing_is_trained_again(seen, monke
 
 
 def test_a_form_is_of_the_variant_that_was_trained(seen):
-    train("--out", "run", "--variant", "stochastic")
-    assert list(runs.read(Path("run"))["forms"]) == ["binary", "sampled"]
+    train("--out", "run", "--variant", "deterministic")
+    assert list(runs.read(Path("run"))["forms"]) == ["real", "sampled"]
 
 
 # --- a folder a run ------------------------------------------------------------------------------------------------
