@@ -60,7 +60,7 @@ def compare(pairs, seeds):
         for fast in (False, True):
             args = pair.make(np.random.default_rng(0))
             entries = sum(np.size(part) for part in as_tuple(pair.forward(*args)[0])) * sum(map(np.size, args))
-            if entries > MOST:                               # (a fast check that fails starts a slow one, for its message)
+            if entries > MOST:
                 row.append(None)
                 continue
             start, counts = time.perf_counter(), [0, 0]
