@@ -109,12 +109,12 @@ class Line:
         slope, correction = dout * (16 * finer - coarser) / 15, dout * (finer - coarser)
         right = dout * (32 * d[1] - 12 * d[2] + d[4]) / (12 * h)
         left = -dout * (32 * d[-1] - 12 * d[-2] + d[-4]) / (12 * h)
-        # Nothing of a slope is in the even parts of f: their sixth difference is noise, of all that f has.
+        # Nothing of a slope is in the even part of f: its sixth difference is noise, or a kink among the points.
         once, twice, fourfold = (d[k] + d[-k] for k in (1, 2, 4))
         noise = dout * (64 * once - 20 * twice + fourfold) / (128 * h)
-        rounding = 2 * EPSILON * _norm(dout * y) / h + self.noise / h
+        rounding = (EPSILON * _norm(dout * y) + self.noise) / h
         gap = _size(right - left)
-        error = max(_size(correction), _size(noise), gap / 4) + rounding
+        error = max(_size(correction), _size(noise)) + rounding
         return Level(exponent, h, float(np.sum(slope)), error, rounding, float(np.sum(np.abs(slope))), gap,
                      float(np.sum(np.minimum(left, right))), float(np.sum(np.maximum(left, right))), moved)
 
@@ -124,9 +124,9 @@ class Line:
         if first is None or not first.good:
             down = first is None or first.error > 2 * first.rounding
             if not any(map(self._walk, (-STRIDE, STRIDE) if down else (STRIDE, -STRIDE))):
-                best = self._best()
-                for around in (2, -2) if best else ():
-                    self.level(best[0].exponent + around)
+                for around in (2, -2, 1, -1):
+                    if best := self._best():
+                        self.level(best[0].exponent + around)
         return self.verdict()
 
     def _walk(self, direction):

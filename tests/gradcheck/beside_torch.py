@@ -1,7 +1,7 @@
 """The battery beside torch.autograd.gradcheck, each with its defaults: `python -m tests.gradcheck.battery --torch`.
 
 A pair becomes a torch.autograd.Function around the same two functions. The default mode of PyTorch's check takes the
-whole Jacobian: it is left out where that has more than a million entries.
+whole Jacobian, and so does a fast one that fails, for its message: pairs with more than a million entries are left out.
 """
 
 import time
@@ -60,7 +60,7 @@ def compare(pairs, seeds):
         for fast in (False, True):
             args = pair.make(np.random.default_rng(0))
             entries = sum(np.size(part) for part in as_tuple(pair.forward(*args)[0])) * sum(map(np.size, args))
-            if not fast and entries > MOST:
+            if entries > MOST:
                 row.append(None)
                 continue
             start, counts = time.perf_counter(), [0, 0]
