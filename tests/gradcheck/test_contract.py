@@ -262,6 +262,8 @@ def test_only_looks_at_the_arguments_that_are_asked_for():
 def test_a_float32_layer_is_checked_with_its_arguments_converted():
     x = X.astype(np.float32)
     assert check_op(dense_forward, dense_backward, x, W.astype(np.float32), dtype=np.float64).checked == 20
+    with pytest.raises(TypeError, match=r"^argument 0: expected a float64 array, got float32; float32 is too coarse"):
+        check_op(dense_forward, dense_backward, x, W.astype(np.float32))
     refused("^the output of forward is a float32 array, and the arguments are float64",
             lambda x: (2 * x.astype(np.float32), None), args=(x,), dtype=np.float64)
 
