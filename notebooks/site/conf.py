@@ -24,8 +24,8 @@ project = html_title = "bnn_ref"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 root_doc = "README"
 include_patterns = ["README.md", "notebooks/README.md", "notebooks/[0-9]*.ipynb", "notebooks/course/README.md",
-                    "notebooks/site/*.rst", "notebooks/results.md", "notebooks/speed.md",
-                    "notebooks/contributing.md", "notebooks/site/history.md"]
+                    "notebooks/site/*.rst", "notebooks/check_your_own_layer.md", "notebooks/results.md",
+                    "notebooks/speed.md", "notebooks/contributing.md", "notebooks/site/history.md"]
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3                           # as on GitHub

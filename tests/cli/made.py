@@ -20,7 +20,7 @@ def made_run(folder, paper, variant, source, change=None, data_dir=None):
     """
     dataset = data.load(source, data_dir)
     settings = {"paper": paper, "data": str(source), "preset": "quick", "net": "mlp", "variant": variant, "epochs": 3,
-                "seed": 0}
+                "lr": None, "batch": None, "seed": 0}
     chosen, vocabulary = choices.rounds_of(settings, len(dataset.train_x))[-1]
     net = recipe.build(chosen, dataset.shape, dataset.classes, vocabulary)
     rng = np.random.default_rng(1)

@@ -254,8 +254,8 @@ def test_mistakes_end_in_one_line(finished, capsys):
     for damaged in (content[:100], content[:-1], content[:500] + bytes([content[500] ^ 1]) + content[501:], b""):
         Path("damaged.bnn").write_bytes(damaged)
         assert "damaged.bnn" in refused(capsys, "evaluate", "damaged.bnn")
-    np.savez("mine.npz", train_x=np.zeros((20, 1, 5, 5), np.uint8), train_y=np.arange(20) % 10,
-             test_x=np.zeros((10, 1, 5, 5), np.uint8), test_y=np.arange(10))
+    np.savez("mine.npz", train_x=np.full((20, 1, 5, 5), 255, np.uint8), train_y=np.arange(20) % 10,
+             test_x=np.full((10, 1, 5, 5), 255, np.uint8), test_y=np.arange(10))
     assert "(1, 5, 5)" in refused(capsys, "evaluate", "net.bnn", "--data", "mine.npz")
     assert "(1, 5, 5)" in refused(capsys, "evaluate", finished, "--data", "mine.npz")
 

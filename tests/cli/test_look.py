@@ -136,9 +136,9 @@ def test_costs_of_a_run_are_those_of_its_own_recipe(capsys, tmp_path):
 
 def test_costs_of_a_paper_are_for_as_many_own_pictures_as_there_are(capsys):
     levels = np.arange(12_000) % 2
-    data.save("own.npz", grey(*levels), levels, grey(0, 1), np.arange(2), grey(0, 1), np.arange(2))
+    data.save("own.npz", grey(*255 * levels), levels, grey(0, 255), np.arange(2), grey(0, 255), np.arange(2))
     asked = {"paper": "bnn", "data": "own.npz", "preset": "quick", "net": "mlp", "variant": "deterministic",
-             "epochs": None}
+             "epochs": None, "lr": None, "batch": None}
     chosen, _ = choices.rounds_of(asked, 12_000)[-1]
     assert f": {chosen.net}-2FC\n" in said(capsys, "costs", "bnn", "--data", "own.npz")
 

@@ -262,7 +262,7 @@ def test_folders_whose_names_cannot_be_printed(encoding, official, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
     done = subprocess.run(command, env=environment, capture_output=True)
     assert done.returncode == 2 and done.stderr.count(b"\n") == 1
-    x, y = np.zeros((9, 1, 2, 2), np.uint8), np.arange(9) % 2
+    x, y = np.full((9, 1, 2, 2), 255, np.uint8), np.arange(9) % 2
     save(out / "some.npz", x[:5], y[:5], x[:2], y[:2], x[:3], y[:3])
     code = "import script, sys; sys.exit(script.main('some', '', (1, 2, 2), (5, 3, 2), None, ['--out', sys.argv[1]]))"
     done = subprocess.run([sys.executable, "-c", code, str(out)], env=environment, cwd=SCRIPTS, capture_output=True)
