@@ -331,7 +331,7 @@ def test_an_empty_folder_is_as_good_as_none():
 
 
 def test_pictures_too_small_for_the_net(capsys):
-    x, y = np.zeros((40, 1, 3, 3), np.uint8), np.arange(40) % 2
+    x, y = np.full((40, 1, 3, 3), 255, np.uint8), np.arange(40) % 2
     data.save("tiny.npz", x, y, x, y)
     error = refused(capsys, "train", "bnn", "--data", "tiny.npz", "--net", "convnet", "--out", "run")
     assert "3 × 3 are too small" in error

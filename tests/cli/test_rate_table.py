@@ -69,7 +69,7 @@ def test_mistakes_end_in_one_line(args, says, capsys):
 
 def test_pictures_too_small_for_the_small_network(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    x, y = np.zeros((40, 1, 3, 3), np.uint8), np.arange(40) % 2
+    x, y = np.full((40, 1, 3, 3), 255, np.uint8), np.arange(40) % 2
     data.save("tiny.npz", x, y, x, y)
     assert "3 × 3 are too small" in refused(capsys, "rates", "--data", "tiny.npz")
 
