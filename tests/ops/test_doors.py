@@ -17,7 +17,6 @@ from bnn_ref.ops import (
     batchnorm,
     binarize,
     bitwise,
-    conv,
     ebp,
     ebp_real,
     ebp_ternary,
@@ -40,7 +39,7 @@ CALLS = [
     (shift_batchnorm.shift_batchnorm_predict, (MAPS, *RNG.random((4, 3)))),
     (binarize.sign, (X,)), (binarize.hard_sigmoid, (X,)), (binarize.stochastic_sign, (X, U)),
     (bitwise.boundary, (X, 0.3)), (bitwise.bitwise_weights, (X, np.array(0.3))), (bitwise.sparsity_of, (X,)),
-    (bitwise.refresh_boundaries, (W, B, 0.3)), (conv.im2col, (MAPS, (3, 2), 2, 1, 0.0)),
+    (bitwise.refresh_boundaries, (W, B, 0.3)),
     (ebp.ebp_map_dense_forward, (X, W, B)), (ebp_ternary.ebp_ternary_map_dense_forward, (X, W, W, B)),
     (ebp_real.ebp_real_map_dense_forward, (X, W, B)),
     (powers.ap2, (X,)), (powers.stochastic_power_of_two, (X, U)), (powers.exponent_histogram, (X,)),
@@ -57,7 +56,7 @@ CALLS = [
 
 
 # Parts of other functions, which check for them, and functions of numbers, shapes or generators.
-WITHIN = {"layout", "as_eps", "bit_plane", "out_size", "col2im", "max_pool_frozen", "draw_keep", "init_h",
+WITHIN = {"layout", "as_eps", "bit_plane", "out_size", "im2col", "col2im", "max_pool_frozen", "draw_keep", "init_h",
           "binary_moments", "known_inputs", "random_signs", "layer_forward", "layer_gradients", "layer_frozen",
           "check_means", "real_moments", "ternary_moments", "most_probable", "phi", "cdf", "log_cdf", "phi_over_cdf",
           "mills_ratio", "check_labels", "fitted", "pixels"}
