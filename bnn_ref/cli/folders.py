@@ -6,6 +6,7 @@ A run of the same name does not end in an error, it takes the next number; what 
 from pathlib import Path
 
 from ..training import runs
+from .terminal import say
 
 
 def _default(settings):
@@ -32,5 +33,5 @@ def begin(options, folder, run):
         return folder, runs.begin(folder, run)
     place, record = runs.begin_another(folder, run)
     if place != folder:
-        print(f"{folder} is there already: this run goes to {place}")
+        say(f"{folder} is there already: this run goes to {place}")
     return place, record

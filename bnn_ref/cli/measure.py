@@ -20,6 +20,7 @@ from ..papers import PAPERS, measured, published
 from ..training import loop, runs
 from . import choices, markdown
 from .options import UsageError
+from .terminal import say
 
 TRAINING = {"mnist": ((1, 28, 28), 50_000), "cifar10": ((3, 32, 32), 45_000), "svhn": ((3, 32, 32), 598_388)}
 CLASSES = 10                                     # of each: shape and number of training pictures
@@ -207,5 +208,5 @@ def run_measure(options):
         add([_timed(options)])
     if options.readme:
         markdown.write_part(options.readme, "measured", measured.table())
-    print(measured.table())
+    say(measured.table())
     return 0

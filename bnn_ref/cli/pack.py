@@ -7,6 +7,7 @@ from ..nets import network
 from ..training import forms
 from . import choices
 from .options import UsageError
+from .terminal import say
 
 SAID = ("paper", "variant", "data", "preset", "net", "seed")           # of the settings, in the file's line of text
 
@@ -25,8 +26,8 @@ def run_pack(options):
         raise UsageError(f"{options.folder}: {error}") from None
     _, _, params, running = run
     size, floats = options.out.stat().st_size, sum(array.nbytes for array in (*params.values(), *running.values()))
-    print(packed.describe(on_bits))
-    print(f"{options.out}: {size:,} bytes, 1/{floats / size:.1f} of the {floats:,} bytes of float32 parameters")
+    say(packed.describe(on_bits))
+    say(f"{options.out}: {size:,} bytes, 1/{floats / size:.1f} of the {floats:,} bytes of float32 parameters")
     return 0
 
 

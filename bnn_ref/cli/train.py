@@ -14,6 +14,7 @@ from ..training import forms, loop, runs
 from . import choices, folders, text
 from .options import UsageError
 from .progress import Progress, duration
+from .terminal import say
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def run_train(options):
         folder, record = folders.begin(options, folder, described)
     if "test_error" in record:
         runs.tidy(folder)
-        print(f"{folder} is finished already")
+        say(f"{folder} is finished already")
     else:
         way = loop.READABLE if options.readable else loop.choose_way(len(dataset.train_x))
         job = Job(folder, record["settings"], dataset, data.data_folder(options.data_dir), rounds, way)
@@ -115,9 +116,9 @@ def _train_to_the_end(job, record, again):
 def _announce(job):
     net, chosen = job.rounds[-1]
     count = sum(int(np.prod(param.shape)) for step in net for param in step.params)
-    print(f"{job.settings['paper']} on {job.settings['data']}: {chosen.net}-{job.dataset.classes}FC, {count:,} "
-          f"parameters, {job.settings['variant']}, {len(job.dataset.train_x):,} training images -> {job.folder}",
-          flush=True)
+    say(f"{job.settings['paper']} on {job.settings['data']}: {chosen.net}-{job.dataset.classes}FC, {count:,} "
+        f"parameters, {job.settings['variant']}, {len(job.dataset.train_x):,} training images -> {job.folder}",
+        flush=True)
 
 
 def _train_rounds(job, record, done, progress):
@@ -135,7 +136,7 @@ def _train_rounds(job, record, done, progress):
             state = _train_round(job, net, chosen, state, first, progress)
             errors = [*errors[:number], _test_error(job, net, state)]
             if number < len(job.rounds) - 1:
-                print(f"round {number + 1} of {len(job.rounds)}: test error {errors[-1]:.2f} %", flush=True)
+                say(f"round {number + 1} of {len(job.rounds)}: test error {errors[-1]:.2f} %", flush=True)
                 record = runs.note(job.folder, record, {"rounds": errors})
         first += chosen.epochs
     return state, errors, record
@@ -189,8 +190,8 @@ def _results(job, state, errors, progress):
 
 def _report(folder, record):
     best = record["history"][record["best_epoch"] - 1]
-    print(f"best validation error {best['valid_error']:.2f} % in epoch {record['best_epoch']}, "
-          f"{duration(record['seconds'])} of training; pictures in {folder}")
+    say(f"best validation error {best['valid_error']:.2f} % in epoch {record['best_epoch']}, "
+        f"{duration(record['seconds'])} of training; pictures in {folder}")
     for name, error in record.get("forms", {}).items():
-        print(f"test error with {name} {error:.2f} %")
-    print(f"test error {record['test_error']:.2f} %")
+        say(f"test error with {name} {error:.2f} %")
+    say(f"test error {record['test_error']:.2f} %")
