@@ -148,7 +148,6 @@ def main(argv=None):
     """Run the program with the given arguments (default: the process's); returns the exit code."""
     try:
         terminal.prepare()
-        environment.threads()                          # whoever sets it wrongly learns it before hours of work
         return _run(argv)
     except (UsageError, data.DataError, runs.RunError, DamagedError, loop.TrainingError,
             environment.SettingError) as error:
@@ -174,6 +173,7 @@ def _run(argv):
         options = _parser().parse_args(argv)
         with warnings.catch_warnings():
             warnings.showwarning = _warn
+            environment.threads()                      # whoever sets it wrongly learns it before hours of work
             settle_outputs(options)
             code = options.run(options)
     except SystemExit:                                 # of --help, say

@@ -206,7 +206,7 @@ def run_measure(options):
         add(rows_of(options.runs, options.note))
     elif options.paper:
         add([_timed(options)])
+    say(measured.table(), flush=True)
     if options.readme:
         markdown.write_part(options.readme, "measured", measured.table())
-    say(measured.table())
     return 0

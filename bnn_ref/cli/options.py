@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ..files import PlaceError, check_place, free_place, printable
-from .terminal import say
+from .terminal import flush, say
 
 PICTURES = (".png", ".pdf", ".svg")   # of a picture: what the end of its name says
 DIGITS = 15                           # of a whole number: what every program reads as the same number
@@ -102,5 +102,6 @@ def save_picture(figure, path):
     """Write a figure and say so. Raises OSError."""
     from . import plots
 
+    flush()                                            # first what is shown: who cannot be told gets no file either
     plots.save(figure, path)
     say(f"picture in {path}")

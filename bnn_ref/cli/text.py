@@ -46,10 +46,12 @@ def run_cross_validation(options):
                  "shape": [1, 1, task.x.columns], "classes": 2, "examples": len(task.x), "fingerprint": _digest(task),
                  "versions": {"bnn_ref": __version__, "numpy": np.__version__, "python": platform.python_version()}}
     if record is None:
+        _announce(task, settings)
         folder, record = folders.begin(options, folder, described)
     elif any(record[name] != described[name] for name in described if name != "versions"):
         raise runs.RunError(f"{folder}: another task or other settings than now; begin another run with --out")
     if "test_error" not in record:                     # what was interrupted begins anew: it takes seconds
+        say(f"run folder {folder}", flush=True)
         record = _cross_validate(folder, record, task, settings)
         runs.tidy(folder)
     else:
@@ -59,11 +61,13 @@ def run_cross_validation(options):
     return 0
 
 
+def _announce(task, settings):
+    say(f"ebp on {settings['data']}: {task.x.columns}-120-1, binary, {len(task.x):,} examples, 8 folds", flush=True)
+
+
 def _cross_validate(folder, record, task, settings):
     from ..training import text_tasks
 
-    say(f"ebp on {settings['data']}: {task.x.columns}-120-1, binary, {len(task.x):,} examples, 8 folds -> {folder}",
-        flush=True)
     epochs, live = settings["epochs"], sys.stdout.isatty()
 
     def tick(fold, epoch, p, d):

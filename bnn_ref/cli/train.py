@@ -33,6 +33,8 @@ def run_train(options):
     """Train a network into a run folder, from the start or from where the run stands. Returns the exit code."""
     if text.is_text(options.data):
         return text.run_cross_validation(options)
+    from . import plots  # noqa: F401  what cannot be drawn at the end is said now
+
     asked = choices.choose(options)
     folder, record = folders.find(options, asked)
     if record:
@@ -42,15 +44,18 @@ def run_train(options):
     rounds = [(choices.build_network(chosen, dataset.shape, dataset.classes, vocabulary), chosen)
               for chosen, vocabulary in choices.rounds_of(settings, len(dataset.train_x))]
     described = _describe(settings, dataset, rounds[-1][1])
+    way = loop.READABLE if options.readable else loop.choose_way(len(dataset.train_x))
     if record:
         _refuse_other_origins(folder, record, described)
-    else:
+    if record is None or "test_error" not in record:
+        _announce(settings, dataset, rounds[-1])
+    if record is None:
         folder, record = folders.begin(options, folder, described)
     if "test_error" in record:
         runs.tidy(folder)
         say(f"{folder} is finished already")
     else:
-        way = loop.READABLE if options.readable else loop.choose_way(len(dataset.train_x))
+        say(f"run folder {folder}", flush=True)
         job = Job(folder, record["settings"], dataset, data.data_folder(options.data_dir), rounds, way)
         record = _train_to_the_end(job, record, _command_to_go_on(options, folder))
     _report(folder, record)
@@ -97,28 +102,27 @@ def _command_to_go_on(options, folder):
 def _train_to_the_end(job, record, again):
     """Train from the last checkpoint, or from the start; returns the finished run's record.
 
-    Ctrl-C and a disk that is full say how to go on: by the command `again`.
+    Ctrl-C, a reader of the output who left and a disk that is full say how to go on: by the command `again`.
     """
     try:
         done = runs.epochs_done(job.folder)
-        _announce(job)
         progress = Progress(sum(chosen.epochs for _, chosen in job.rounds), done)
         state, errors, record = _train_rounds(job, record, done, progress)
         _draw(job, state)
         return runs.finish(job.folder, record, state, _results(job, state, errors, progress))
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"go on with: {again}") from None
+    except (KeyboardInterrupt, BrokenPipeError) as stop:
+        raise type(stop)(f"go on with: {again}") from None
     except OSError as error:
         raise UsageError(f"{error.filename or job.folder}: {error.strerror}; the last saved epoch is safe, go on with: "
                          f"{again}") from None
 
 
-def _announce(job):
-    net, chosen = job.rounds[-1]
+def _announce(settings, dataset, last):
+    """Say what is trained, at once: where nobody can be told, no folder is made either."""
+    net, chosen = last
     count = sum(int(np.prod(param.shape)) for step in net for param in step.params)
-    say(f"{job.settings['paper']} on {job.settings['data']}: {chosen.net}-{job.dataset.classes}FC, {count:,} "
-        f"parameters, {job.settings['variant']}, {len(job.dataset.train_x):,} training images -> {job.folder}",
-        flush=True)
+    say(f"{settings['paper']} on {settings['data']}: {chosen.net}-{dataset.classes}FC, {count:,} parameters, "
+        f"{settings['variant']}, {len(dataset.train_x):,} training images", flush=True)
 
 
 def _train_rounds(job, record, done, progress):

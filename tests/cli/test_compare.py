@@ -262,7 +262,7 @@ def test_mistakes_in_one_line(capsys):
     assert "nowhere is not a run folder" in refused(capsys, "compare", "a", "nowhere")
     assert "folder is not a run folder" in refused(capsys, "compare", "folder")
     assert "folder is a folder: name a file to write" in refused(capsys, "compare", "a", "--out", "folder")
-    assert "No such file" in refused(capsys, "compare", "a", "--out", "nowhere/c.png")
+    assert "nowhere is no folder that is there" in refused(capsys, "compare", "a", "--out", "nowhere/c.png")
     assert "b is not finished" in refused(capsys, "compare", "b", "--weights", "w.png")
     for number in range(8):
         finished(f"r{number}")

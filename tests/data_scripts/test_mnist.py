@@ -444,13 +444,27 @@ def other_images(path):
 
 
 @pytest.mark.parametrize("spoil", [other_counts, other_images, lambda path: path.write_bytes(b"PK")])
-def test_a_bad_file_is_replaced(spoil, official, tmp_path):
-    spoil(tmp_path / "mnist.npz")
+def test_another_file_is_replaced_by_force_alone(spoil, official, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     out.mkdir()
-    (tmp_path / "mnist.npz").rename(out / "mnist.npz")
-    assert mnist.main(["--from", str(official), "--out", str(out)]) == 0
+    spoil(out / "mnist.npz")
+    before = (out / "mnist.npz").read_bytes()
+    with monkeypatch.context() as patch:                     # it is said before anything is read or fetched
+        patch.setattr(mnist, "convert", None)
+        assert mnist.main(["--from", str(official), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert f"{out / 'mnist.npz'} is there already; write elsewhere, or replace it with --force" in error
+    assert os.listdir(out) == ["mnist.npz"] and (out / "mnist.npz").read_bytes() == before
+    assert mnist.main(["--from", str(official), "--out", str(out), "--force"]) == 0
     check_written(out)
+
+
+def test_a_complete_file_is_made_again_by_force(official, tmp_path, capsys):
+    arguments = ["--from", str(official), "--out", str(tmp_path / "out"), "--force"]
+    for _ in range(2):
+        assert mnist.main(arguments) == 0
+        assert capsys.readouterr().out.startswith("wrote ")
+    check_written(tmp_path / "out")
 
 
 GOOD = CONTENTS[TRAIN]
