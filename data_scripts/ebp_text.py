@@ -159,7 +159,7 @@ def convert(source, folder, force=False):
     paths = {name: folder / "ebp_text" / f"{name}.npz" for name in text_tasks.TASKS}
     complete = set() if force else {name for name in paths if is_complete(name, folder)}
     for name in paths.keys() - complete:
-        script.make_place(paths[name], force)
+        script.check_place(paths[name], force)
     for name, path in paths.items():
         task = text_tasks.TASKS[name]
         if name in complete:

@@ -5,6 +5,7 @@ Each of them is then only the description of its files and their conversion.
 import argparse
 import contextlib
 import sys
+import tempfile
 from pathlib import Path
 
 import fetch
@@ -50,7 +51,7 @@ def main(name, source_help, shape, counts, convert, arguments):
         if not options.force and is_complete(path, shape, counts):
             terminal.say(f"{path} is already there and complete")
             return
-        make_place(path, options.force)
+        check_place(path, options.force)
         downloads = path.with_name(f"{name}_download")
         used = convert(options.source, downloads, path)
         if options.source is None:
@@ -82,10 +83,13 @@ def run(program, work):
     return 2
 
 
-def make_place(path, force):
-    """Make the folder for a file to come. Raises files.PlaceError where that file cannot be written, OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.check_place(path, force)
+def check_place(path, force):
+    """Raises files.PlaceError, OSError where the file cannot be written, or its folder not made: before the work."""
+    if path.parent.is_dir():
+        files.check_place(path, force)
+    else:
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        tempfile.TemporaryDirectory(dir=above).cleanup()
 
 
 def unverified(what, sha256):

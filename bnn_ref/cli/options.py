@@ -23,10 +23,11 @@ class Parser(argparse.ArgumentParser):
 def whole(least):
     """A type for options: a whole number from `least` up."""
     def parse(text):
-        if not text.isascii() or not text.isdigit() or len(text) > DIGITS or int(text) < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least} up, of {DIGITS} digits at most, "
-                                             f"got {text!r}")
-        return int(text)
+        if not text.isascii() or not text.isdigit() or (number := int(text[:DIGITS + 1])) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} up, got {text!r}")
+        if len(text) > DIGITS:
+            raise argparse.ArgumentTypeError(f"expected a whole number of {DIGITS} digits at most, got {text!r}")
+        return number
 
     return parse
 

@@ -45,11 +45,12 @@ def run_cross_validation(options):
     described = {"settings": settings, "recipe": {"net": "120FC", "folds": "8", "batch": "10"},
                  "shape": [1, 1, task.x.columns], "classes": 2, "examples": len(task.x), "fingerprint": _digest(task),
                  "versions": {"bnn_ref": __version__, "numpy": np.__version__, "python": platform.python_version()}}
-    if record is None:
-        _announce(task, settings)
-        folder, record = folders.begin(options, folder, described)
-    elif any(record[name] != described[name] for name in described if name != "versions"):
+    if record and any(record[name] != described[name] for name in described if name != "versions"):
         raise runs.RunError(f"{folder}: another task or other settings than now; begin another run with --out")
+    if record is None or "test_error" not in record:   # before the folder: who cannot be told gets none
+        say(f"ebp on {settings['data']}: {task.x.columns}-120-1, binary, {len(task.x):,} examples, 8 folds", flush=True)
+    if record is None:
+        folder, record = folders.begin(options, folder, described)
     if "test_error" not in record:                     # what was interrupted begins anew: it takes seconds
         say(f"run folder {folder}", flush=True)
         record = _cross_validate(folder, record, task, settings)
@@ -59,10 +60,6 @@ def run_cross_validation(options):
     say(f"test error with deterministic {record['forms']['deterministic']:.2f} %")
     say(f"test error {record['test_error']:.2f} %")
     return 0
-
-
-def _announce(task, settings):
-    say(f"ebp on {settings['data']}: {task.x.columns}-120-1, binary, {len(task.x):,} examples, 8 folds", flush=True)
 
 
 def _cross_validate(folder, record, task, settings):

@@ -271,7 +271,8 @@ def test_a_second_run_takes_the_next_name(quick, capsys):
     assert "there already" not in capsys.readouterr().out
     for number in (2, 3):
         assert main.main(["train", "float", "--seed", "0"]) == 0
-        assert capsys.readouterr().out.startswith(f"{FLOAT} is there already: this run goes to {FLOAT}-{number}\n")
+        said = capsys.readouterr().out.splitlines()[1:3]
+        assert said == [f"{FLOAT} is there already: this run goes to {FLOAT}-{number}", f"run folder {FLOAT}-{number}"]
         assert contents(f"{FLOAT}-{number}")["params.npz"] == first["params.npz"]
     assert contents(FLOAT) == first
     assert main.main(["train", "float", "--seed", "1"]) == 0                   # another name: the first of it
