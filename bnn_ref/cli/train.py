@@ -55,7 +55,6 @@ def run_train(options):
         runs.tidy(folder)
         say(f"{folder} is finished already")
     else:
-        say(f"run folder {folder}", flush=True)
         job = Job(folder, record["settings"], dataset, data.data_folder(options.data_dir), rounds, way)
         record = _train_to_the_end(job, record, _command_to_go_on(options, folder))
     _report(folder, record)
@@ -106,6 +105,7 @@ def _train_to_the_end(job, record, again):
     """
     try:
         done = runs.epochs_done(job.folder)
+        say(f"run folder {job.folder}", flush=True)
         progress = Progress(sum(chosen.epochs for _, chosen in job.rounds), done)
         state, errors, record = _train_rounds(job, record, done, progress)
         _draw(job, state)
