@@ -159,11 +159,12 @@ def printable(text):
 
 def brief(text):
     """The text as `printable` has it; of what is very long the middle is left out, in words and in all of it."""
-    line = re.sub(rf"\S{{{LONG_WORD + 1},}}", lambda word: _without_middle(word[0], LONG_WORD), printable(text))
-    return _without_middle(line, LONG_LINE)
+    line = re.sub(rf"\S{{{LONG_WORD + 1},}}", lambda word: without_middle(word[0], LONG_WORD), printable(text))
+    return without_middle(line, LONG_LINE)
 
 
-def _without_middle(text, most):
+def without_middle(text, most):
+    """The text, if it has `most` characters or fewer, else its two ends."""
     half = most // 2 - 3
     return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
 

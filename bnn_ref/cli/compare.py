@@ -7,7 +7,7 @@ import json
 import textwrap
 from dataclasses import dataclass
 
-from ..files import DamagedError, printable, read_arrays
+from ..files import DamagedError, printable, read_arrays, without_middle
 from ..nets import network
 from ..training import runs
 from . import choices, text
@@ -16,6 +16,7 @@ from .progress import duration
 from .terminal import say
 
 MOST = 8                              # runs in a picture whose colours can still be told apart
+NAME = 50                             # characters of a run's name in a picture
 EPOCH = ("epoch", "loss", "valid_error", "seconds")
 
 
@@ -34,7 +35,7 @@ class Run:
     def label(self):
         settings = self.record["settings"]
         stands = "" if self.finished else f", {self.epochs} epochs"
-        return printable(f"{self.name}: {settings['paper']} {settings['variant']}{stands}")
+        return printable(f"{without_middle(self.name, NAME)}: {settings['paper']} {settings['variant']}{stands}")
 
     @property
     def epochs(self):
@@ -63,8 +64,8 @@ def show_compare(options):
     else:
         say("no epoch yet: nothing to draw")
     if options.weights:
-        labels = [textwrap.fill(run.label, 24) for run in found]
-        save_picture(plots.weight_histograms(dict(zip(labels, weights)), labels), options.weights)
+        titles = [textwrap.fill(run.label, 24) for run in found]
+        save_picture(plots.weight_histograms(weights, range(len(found)), titles), options.weights)
     return 0
 
 

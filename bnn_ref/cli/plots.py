@@ -94,19 +94,20 @@ def against_published(entries):
     return figure
 
 
-def weight_histograms(params, names):
+def weight_histograms(params, names, titles=None):
     """Histograms of real weights, such as those behind binary ones, one panel a layer; a Figure.
 
-    params: {name: array}; names: which of them. Weights that are sure of their sign gather at -1 and +1.
+    params: {name: array}; names: which of them; titles: what to write above, the names if None. Weights that are sure of
+    their sign gather at -1 and +1.
     """
     figure = Figure(figsize=(2.6 * len(names), 2.8), layout="constrained")
     panels = figure.subplots(1, len(names), squeeze=False)[0]
-    for panel, name in zip(panels, names):
+    for panel, name, title in zip(panels, names, titles or names):
         w = params[name].ravel()
         limit = max(1, np.abs(w).max())           # where they are not clipped they may lie beyond
         panel.hist(w, bins=np.linspace(-limit, limit, 41), color="tab:blue")
         panel.set(xlabel="real weight", yticks=[])
-        _write(panel.title, f"{name}\n{np.mean(np.abs(w) == 1):.0%} at ±1")
+        _write(panel.title, f"{title}\n{np.mean(np.abs(w) == 1):.0%} at ±1")
     return figure
 
 

@@ -18,23 +18,23 @@ from bnn_ref.cli import main as program
 from tests.cli.made import made_run, save_greys
 
 ROOT = Path(__file__).resolve().parents[2]
-KERNELS, PICTURES, WORK = "kernels", "pictures", "work"      # what a command needs: compiled kernels, Matplotlib
-ALL = "all"
+# What a command needs: compiled kernels, Matplotlib, to record the path of own pictures; more than to read its options.
+KERNELS, PICTURES, OWN, WORK, ALL = "kernels", "pictures", "own", "work", "all"
 
-COMMANDS = {  # name: (arguments in a folder that `make` made, what it needs)
-    "train": (["train", "float", "--data", "own.npz", "--epochs", "2", "--out", "new"], {PICTURES}),
+COMMANDS = {  # name: (arguments in a folder that `make` made, what it needs); NAME is a run that has the folder's name
+    "train": (["train", "float", "--data", "own.npz", "--epochs", "2", "--out", "new"], {PICTURES, OWN}),
     "train fast": (["train", "bnn", "--epochs", "1", "--out", "new"], {PICTURES}),
-    "train default": (["train", "float", "--data", "own.npz", "--epochs", "1"], {PICTURES}),
-    "evaluate": (["evaluate", "run"], set()),
-    "evaluate rung": (["evaluate", "run", "--rung", "loops"], {KERNELS}),
+    "train default": (["train", "float", "--data", "own.npz", "--epochs", "1"], {PICTURES, OWN}),
+    "evaluate": (["evaluate", "NAME"], set()),
+    "evaluate rung": (["evaluate", "NAME", "--rung", "loops"], {KERNELS}),
     "evaluate file": (["evaluate", "net.bnn"], {KERNELS}),
-    "pack": (["pack", "run", "--out", "new.bnn"], {KERNELS}),
-    "compare": (["compare", "run", "convnet", "--weights", "weights.png"], {PICTURES}),
-    "costs": (["costs", "run"], set()),
+    "pack": (["pack", "NAME", "--out", "new.bnn"], {KERNELS}),
+    "compare": (["compare", "NAME", "convnet", "--weights", "weights.png"], {PICTURES}),
+    "costs": (["costs", "NAME"], set()),
     "costs picture": (["costs", "bnn", "--picture", "new.png"], {PICTURES}),
     "filters": (["filters", "convnet"], set()),
-    "features": (["features", "run", "--out", "new.svg"], {PICTURES}),
-    "exponents": (["exponents", "run", "--out", "new.pdf"], {PICTURES}),
+    "features": (["features", "NAME", "--out", "new.svg"], {PICTURES}),
+    "exponents": (["exponents", "NAME", "--out", "new.pdf"], {PICTURES}),
     "papers": (["papers"], set()),
     "measure": (["measure", "--readme", "page.md"], set()),
     "gradcheck": (["gradcheck"], set()),
@@ -59,12 +59,12 @@ ENVIRONMENTS = {
     "ascii": Environment({"PYTHONIOENCODING": "ascii"}),
     "latin-1": Environment({"PYTHONIOENCODING": "latin-1"}),
     "C locale": Environment(C_LOCALE),
-    "C locale, a folder in UTF-8": Environment(C_LOCALE, "é數".encode()),
-    "a folder that is no UTF-8": Environment(folder=b"caf\xe9"),
+    "C locale, a folder in UTF-8": Environment(C_LOCALE, "é數".encode(), "", (OWN,), "expected a path in UTF-8"),
+    "a folder that is no UTF-8": Environment({}, b"caf\xe9", "", (OWN,), "expected a path in UTF-8"),
     "a folder of commands": Environment(folder=b"\x1b[31mred\x07\nline\r\xc2\x9b"),
     "a folder of mathematics": Environment(folder=rb"$\frac$"),
     "a folder of a variable": Environment(folder=b"$x"),
-    "a folder of letters below": Environment(folder=rb"_a_b^c \$"),
+    "a folder of letters below": Environment(folder=rb"_a_b^c \$ {x}"),
     "threads x": Environment({"BNN_REF_THREADS": "x"}, refused=(WORK,), words="BNN_REF_THREADS: expected a whole"),
     "threads 0": Environment({"BNN_REF_THREADS": "0"}, refused=(WORK,), words="BNN_REF_THREADS: expected a whole"),
     "Numba threads 0": Environment({"NUMBA_NUM_THREADS": "0"}, refused=(KERNELS,), words="NUMBA_NUM_THREADS=0"),
@@ -104,7 +104,9 @@ def fault(made, command, name):
     with tempfile.TemporaryDirectory() as scratch:
         folder = os.path.join(os.fsencode(scratch), environment.folder)
         shutil.copytree(os.fsencode(made), folder)
+        shutil.copytree(os.path.join(folder, b"run"), os.path.join(folder, environment.folder))
         before = _names(folder)
+        arguments = [os.fsdecode(environment.folder) if word == "NAME" else word for word in arguments]
         code, out, errors = _run(arguments, environment, folder)
         wrote = _names(folder) - before
     lines = errors.splitlines()
