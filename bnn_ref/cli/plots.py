@@ -97,8 +97,8 @@ def against_published(entries):
 def weight_histograms(params, names, titles=None):
     """Histograms of real weights, such as those behind binary ones, one panel a layer; a Figure.
 
-    params: {name: array}; names: which of them; titles: what to write above, the names if None. Weights that are sure of
-    their sign gather at -1 and +1.
+    params: {name: array}; names: which of them; titles: what to write above, the names if None. Weights that are sure
+    of their sign gather at -1 and +1.
     """
     figure = Figure(figsize=(2.6 * len(names), 2.8), layout="constrained")
     panels = figure.subplots(1, len(names), squeeze=False)[0]
