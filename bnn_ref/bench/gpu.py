@@ -5,6 +5,7 @@ Nothing is timed before it gave the right integers. Times are medians over repet
 """
 
 import argparse
+import io
 import itertools
 import json
 import math
@@ -251,6 +252,8 @@ def table(title, figures, operations=None):
 
 def main(arguments=None):
     """Verify, then time; returns the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):       # × and its like, where output is ASCII
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(prog="python -m bnn_ref.bench.gpu", description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, in seconds")
     parser.add_argument("--size", type=int, default=8192, help="rows, columns and inner size of the product (8192)")

@@ -15,7 +15,7 @@ import re
 
 import numpy as np
 
-from ..files import DamagedError, atomic_write, read_arrays
+from ..files import DamagedError, atomic_write, check_regular, read_arrays
 from ..nets import network
 from .loop import State
 
@@ -42,6 +42,7 @@ def read(folder):
     """The record in run.json, checked to be one; its settings have all of SETTINGS and CHANGES. Raises RunError."""
     path = folder / "run.json"
     try:
+        check_regular(path)
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RunError(f"{folder} is not a run folder: cannot read run.json ({error.strerror})") from None
