@@ -104,8 +104,8 @@ def data_folder(data_dir=None):
     try:
         return Path(chosen).expanduser() if chosen else _cache_folder()
     except RuntimeError as error:
-        raise DataError(f"{chosen or 'the data folder'}: {error}; give the whole path, by BNN_REF_DATA for "
-                        "example") from None
+        raise DataError(f"{chosen or 'the data folder'}: no such home ({error}); give the whole path, such as "
+                        "by BNN_REF_DATA") from None
 
 
 def _cache_folder():

@@ -84,12 +84,16 @@ def run(program, work):
 
 
 def check_place(path, force):
-    """Raises files.PlaceError, OSError where the file cannot be written, or its folder not made: before the work."""
+    """Raises files.PlaceError where the file cannot be written, or its folder not made: before the work."""
     if path.parent.is_dir():
         files.check_place(path, force)
     else:
         above = next(folder for folder in path.absolute().parents if folder.exists())
-        tempfile.TemporaryDirectory(dir=above).cleanup()
+        try:
+            tempfile.TemporaryDirectory(dir=above).cleanup()
+        except OSError as error:
+            raise files.PlaceError(f"{path.parent}: cannot be made in {above} ({error.strerror}); write "
+                                   "elsewhere") from None
 
 
 def unverified(what, sha256):

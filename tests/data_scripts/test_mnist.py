@@ -460,6 +460,19 @@ def test_another_file_is_replaced_by_force_alone(spoil, official, tmp_path, monk
     check_written(out)
 
 
+def test_where_nothing_can_be_written_is_said_before_the_work(official, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(mnist, "convert", None)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "out" / "mnist.npz").mkdir(parents=True)
+    for out, words in ((tmp_path / "file" / "out", "cannot be made in"), (tmp_path / "file", "cannot be made in"),
+                       (tmp_path / "out", "mnist.npz is a folder: name a file to write"),
+                       ("~nobody at all/out", "no such home")):
+        assert mnist.main(["--from", str(official), "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("mnist.py: error: ") and error.count("\n") == 1 and words in error
+    assert sorted(os.listdir(tmp_path)) == ["file", "official", "out"] and os.listdir(tmp_path / "out") == ["mnist.npz"]
+
+
 def test_a_complete_file_is_made_again_by_force(official, tmp_path, capsys):
     arguments = ["--from", str(official), "--out", str(tmp_path / "out"), "--force"]
     for _ in range(2):
