@@ -93,3 +93,13 @@ def test_arguments_do_not_command_the_terminal_and_long_ones_are_cut(args, capsy
     assert main.main([arg.replace(EVIL, "x" * 5000) for arg in args]) == 2
     out, error = capsys.readouterr()
     assert out == "" and error.count("\n") == 1 and len(error) < 1200
+
+
+def test_too_little_memory_is_one_line(monkeypatch, capsys):
+    def load(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(main.data, "load", load)
+    assert main.main(["train", "bnn"]) == 2
+    out, error = capsys.readouterr()
+    assert out == "" and error.startswith("bnn-ref: error: there is not enough memory") and error.count("\n") == 1
