@@ -157,13 +157,15 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     places, commands = options.environments or list(ENVIRONMENTS), options.command or list(COMMANDS)
     pairs = [(command, name) for name in places for command in commands]
+    faults = 0
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         make(Path(folder))
-        found = list(pool.map(lambda pair: fault(folder, *pair), pairs))
-    faults = [(*pair, what) for pair, what in zip(pairs, found) if what]
-    for command, name, what in faults:
-        print(f"{command}, {name}: {what}\n  again: python -m tests.cli.walk {name!r} --command {command!r}")
-    print(f"{len(commands)} commands in {len(places)} environments, {len(faults)} faults")
+        for (command, name), what in zip(pairs, pool.map(lambda pair: fault(folder, *pair), pairs)):
+            if what:
+                faults += 1
+                print(f"{command}, {name}: {what}\n  again: python -m tests.cli.walk {name!r} --command {command!r}",
+                      flush=True)
+    print(f"{len(commands)} commands in {len(places)} environments, {faults} faults")
     return 1 if faults else 0
 
 
