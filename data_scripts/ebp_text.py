@@ -158,7 +158,7 @@ def convert(source, folder):
             continue
         x, labels = read_mat(found, task)
         source_line = None if name in KNOWN else script.unverified(found.name, checksum(found))
-        text_tasks.save_task(path, x, labels, source_line)
+        text_tasks.save_task(path, x, labels, source_line, replace=True)
         if source is None:
             found.unlink()
         print(f"wrote {path}", flush=True)

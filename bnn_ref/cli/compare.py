@@ -70,7 +70,7 @@ def show_compare(options):
 def _read(folder, name):
     """The Run in a folder. Raises runs.RunError for one that is damaged or none."""
     record = runs.read(folder)
-    if text.is_text(record["settings"]["data"]):
+    if text.is_cross_validation(record):
         raise runs.RunError(f"{folder}: a cross-validation, which has no curves to compare")
     finished = "test_error" in record
     stands, file = (record, "run.json") if finished else (_checkpoint(folder), "checkpoint.npz")
@@ -82,7 +82,7 @@ def _read(folder, name):
         whole = False
     if not whole:
         raise runs.RunError(f"{folder / file} is damaged: expected the epochs of a run, and which was the best")
-    total = sum(chosen.epochs for chosen, _ in choices.rounds_of(record["settings"], record["examples"]))
+    total = sum(chosen.epochs for chosen, _ in choices.rounds_of(record["settings"], record["shape"]))
     return Run(name, record, history, best_epoch, finished, total)
 
 

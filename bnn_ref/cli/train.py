@@ -39,8 +39,8 @@ def run_train(options):
     settings = record["settings"] if record else asked
     dataset = data.load(settings["data"], options.data_dir)
     rounds = [(choices.build_network(chosen, dataset.shape, dataset.classes, vocabulary), chosen)
-              for chosen, vocabulary in choices.rounds_of(settings, len(dataset.train_x))]
-    described = _describe(settings, dataset, rounds[-1][1])
+              for chosen, vocabulary in choices.rounds_of(settings, dataset.shape)]
+    described = _describe(settings, dataset, [chosen for _, chosen in rounds])
     if record:
         _refuse_other_origins(folder, record, described)
     else:
@@ -49,7 +49,8 @@ def run_train(options):
         runs.tidy(folder)
         print(f"{folder} is finished already")
     else:
-        way = loop.READABLE if options.readable else loop.choose_way(len(dataset.train_x))
+        way = loop.READABLE if options.readable else loop.choose_way(sum(
+            loop.work(net, chosen, dataset.shape, len(dataset.train_x)) for net, chosen in rounds))
         job = Job(folder, record["settings"], dataset, data.data_folder(options.data_dir), rounds, way)
         record = _train_to_the_end(job, record, _command_to_go_on(options, folder))
     _report(folder, record)
@@ -59,20 +60,24 @@ def run_train(options):
 # --- what a run is -------------------------------------------------------------------------------------------------
 
 
-def _describe(settings, dataset, last):
-    """What run.json says of a run before its first epoch. last: the Recipe of the last round."""
-    return {"settings": {**settings, "epochs": last.epochs}, "recipe": last.as_text(), "shape": list(dataset.shape),
+def _describe(settings, dataset, recipes):
+    """What run.json says of a run before its first epoch. recipes: the Recipe of each round."""
+    settings = {**settings, "epochs": sum(chosen.epochs for chosen in recipes)}
+    return {"settings": settings, "recipe": recipes[-1].as_text(), "shape": list(dataset.shape),
             "classes": dataset.classes, "examples": len(dataset.train_x), "fingerprint": dataset.fingerprint,
             "versions": {"bnn_ref": __version__, "numpy": np.__version__, "python": platform.python_version()}}
 
 
 def _refuse_other_settings(options, asked, folder, record):
     """--resume: what was given on the command line must be what the run has; what was not is taken from it."""
-    for name in (*runs.SETTINGS, *runs.CHANGES):
-        own = record["settings"][name]
-        if getattr(options, name) is not None and asked[name] != own:
-            has = f"its recipe's {name}" if own is None else f"{name} {own}"
-            raise runs.RunError(f"--resume: the run in {folder} has {has}, not {asked[name]}; leave that out, or begin "
+    has, wants = ({**settings, "epochs": choices.epochs_typed(settings) if settings["epochs"] else None}
+                  for settings in (record["settings"], asked))
+    if options.epochs and len(options.epochs) == 1:    # however they are shared out
+        has["epochs"] = str(record["settings"]["epochs"])
+    for name, own in has.items():
+        if getattr(options, name, None) is not None and wants[name] != own:
+            own = f"its recipe's {name}" if own is None else f"{name} {own}"
+            raise runs.RunError(f"--resume: the run in {folder} has {own}, not {wants[name]}; leave that out, or begin "
                                 "another run with --out")
 
 
@@ -116,8 +121,16 @@ def _announce(job):
     net, chosen = job.rounds[-1]
     count = sum(int(np.prod(param.shape)) for step in net for param in step.params)
     print(f"{job.settings['paper']} on {job.settings['data']}: {chosen.net}-{job.dataset.classes}FC, {count:,} "
-          f"parameters, {job.settings['variant']}, {len(job.dataset.train_x):,} training images -> {job.folder}",
+          f"parameters, {job.settings['variant']}, {len(job.dataset.train_x):,} training images -> {job.folder}")
+    recipe_of, preset = choices.recipe_of(job.settings, job.dataset.shape), job.settings["preset"]
+    own = "" if recipe_of == job.settings["data"] else f" for own pictures of {_shape(job.dataset)}"
+    epochs = " + ".join(str(chosen.epochs) for _, chosen in job.rounds)
+    print(f"recipe of {recipe_of} {preset}{own}: {epochs} epochs of batch {chosen.batch}; {job.way.name} steps",
           flush=True)
+
+
+def _shape(dataset):
+    return " × ".join(map(str, dataset.shape))
 
 
 def _train_rounds(job, record, done, progress):

@@ -4,6 +4,7 @@ Everything random in epoch e comes from one generator, seeded by (seed, e); so a
 does what it would have done, to the bit.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from ..nets import network
 from ..ops import optim
 
 EVALUATION_BATCH = 250
-FAST_IMAGES = 10_000                  # from here on compiling kernels pays
+FAST_WORK = 2e10                      # products from which on kernels pay, with the seconds that they take to load
 FIT_IMAGES = 50_000                   # of the training set, for whitening and what else is fitted to pictures
 STATISTICS_IMAGES = 10_000            # of the training set, for the statistics of batch normalization at test time
 
@@ -127,23 +128,44 @@ def error_rate(net, params, running, x, labels):
 @dataclass(frozen=True)
 class Way:
     """How the steps of a network run: as the equations are read, or on kernels that write the same bytes sooner."""
+    name: str                         # in a word, for people
 
     accelerate: Callable              # net -> the same network, of the functions that run
     own: Callable                     # recipe, params, optimizer state -> those that `step` may write to
     step: Callable                    # as `training_step`
 
 
-READABLE = Way(lambda net: net, lambda recipe, params, optimizer: (params, optimizer), training_step)
+READABLE = Way("readable", lambda net: net, lambda recipe, params, optimizer: (params, optimizer), training_step)
 
 
-def choose_way(examples):
-    """The Way for a training set of so many pictures: kernels where they are compiled and worth compiling for."""
-    if examples < FAST_IMAGES:
+def work(net, recipe, shape, examples):
+    """Products of an input and a weight, in one direction, from a recipe's first epoch to its last.
+
+    shape: (C, H, W) of a picture; examples: how many pictures an epoch has.
+    """
+    return products(net, shape) * examples * recipe.epochs
+
+
+def products(net, shape):
+    """Products of an input and a weight for one picture of shape (C, H, W): a convolution has its weights once at each
+    place of its map."""
+    params, running = network.zeros(net)
+    x, count = np.full((1, *shape), 1 / 256, np.float32), 0
+    for step in net:
+        x = network.predict((step,), params, running, x)
+        weights = max((math.prod(param.shape) for param in step.params if len(param.shape) > 1), default=0)
+        count += weights * math.prod(x.shape[2:])
+    return count
+
+
+def choose_way(work):
+    """The Way for so many products: kernels where they are compiled and there is enough to do for them."""
+    if work < FAST_WORK:
         return READABLE
     from ..kernels import compiled
     from .fast import steps  # here, because Numba takes a while to import
 
-    return Way(steps.accelerate, steps.own, steps.training_step) if compiled.COMPILED else READABLE
+    return Way("fast", steps.accelerate, steps.own, steps.training_step) if compiled.COMPILED else READABLE
 
 
 def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: None, first=0,
@@ -157,9 +179,9 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
     fitted: as in `network.fit`; way: how the steps run (default: `choose_way`).
     A minibatch is always full: what remains of a shuffled epoch is left out, other pictures in each epoch. A training
     set smaller than a batch is one batch.
-    From 10,000 pictures on the steps are those of `training.fast`, which write the same bytes in about half the time
-    (`bnn-ref bench train`); below, and wherever `way` is READABLE, it is the equations as they are read that run, to
-    be stepped through.
+    Where there is much to do (FAST_WORK) the steps are those of `training.fast`, which write the same bytes in about
+    half the time (`bnn-ref bench train`); else, and wherever `way` is READABLE, it is the equations as they are read
+    that run, to be stepped through.
     Raises TrainingError where the loss is not finite, naming epoch and step, and where a parameter, a statistic or an
     answer is not at an epoch's end.
     """
@@ -167,7 +189,7 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
         running = network.fit(net, state.running, scale_pixels(data.train_x[:FIT_IMAGES]), fitted)
         state = replace(state, running=running, best_running=running)
     shapes = binary_shapes(net) if recipe.glorot_rates else {}
-    way = way or choose_way(len(data.train_x))
+    way = way or choose_way(work(net, recipe, data.shape, len(data.train_x)))
     net = way.accelerate(net)
     size = min(recipe.batch, len(data.train_x))
     total = len(data.train_x) // size

@@ -21,7 +21,8 @@ from .loop import State
 
 FORMAT = 2
 SETTINGS = {"paper": str, "data": str, "preset": str, "net": str, "variant": str, "epochs": int, "seed": int}
-CHANGES = {"lr": (float, type(None)), "batch": (int, type(None))}      # None: the recipe's own, as in older runs
+CHANGES = {"lr": (float, type(None)), "batch": (int, type(None)), "layers": (str, type(None)),
+           "first_epochs": (int, type(None))}                          # None: the recipe's own, as in older runs
 RECORD = {"settings": dict, "recipe": dict, "shape": list, "classes": int, "examples": int, "fingerprint": str}
 ARRAY_FIELDS = ("params", "running", "best_params", "best_running")
 

@@ -20,8 +20,8 @@ def made_run(folder, paper, variant, source, change=None, data_dir=None):
     """
     dataset = data.load(source, data_dir)
     settings = {"paper": paper, "data": str(source), "preset": "quick", "net": "mlp", "variant": variant, "epochs": 3,
-                "lr": None, "batch": None, "seed": 0}
-    chosen, vocabulary = choices.rounds_of(settings, len(dataset.train_x))[-1]
+                "lr": None, "batch": None, "layers": None, "first_epochs": None, "seed": 0}
+    chosen, vocabulary = choices.rounds_of(settings, dataset.shape)[-1]
     net = recipe.build(chosen, dataset.shape, dataset.classes, vocabulary)
     rng = np.random.default_rng(1)
     params, running = network.init(net, rng)

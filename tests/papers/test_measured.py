@@ -324,13 +324,15 @@ def test_the_other_forms_of_a_run_are_lines_of_their_own():
 
 
 def test_rounds_are_lines_of_their_own():
-    settings = {"paper": "bitwise", "variant": "zero-one", "epochs": 10}
+    settings = {"paper": "bitwise", "variant": "zero-one", "epochs": 30}
     folder = run_folder("r", error=2.0, settings=settings, rounds=[1.5, 2.0], history=[{}] * 30)
     rows = measure.rows_of([folder])
     assert [(row["form"], row["test_errors"], row["epochs"]) for row in rows] == [
         ("round 1", [1.5], 30), ("round 2", [2.0], 30)]
     assert [measured.figure_of(row).error for row in rows] == [1.32, 1.36]
-    assert rows[0]["command"].endswith("--net mlp --variant zero-one")   # 10 epochs of round 2 are the recipe's
+    assert rows[0]["command"].endswith("--net mlp --variant zero-one")   # 20 + 10 epochs are the recipe's
+    named = run_folder("n", settings={**settings, "first_epochs": 15}, rounds=[1.5, 2.0], history=[{}] * 30)
+    assert measure.rows_of([named])[0]["command"].endswith("--variant zero-one --epochs 15+15")
 
 
 def test_a_text_task():
