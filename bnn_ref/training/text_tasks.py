@@ -284,8 +284,8 @@ def cross_validate(task, epochs=3, folds=8, batch=10, hidden=120, seed=0, tick=l
     """Train a network for each fold, M-hidden-1, and test it on that fold after every epoch.
 
     weights: one of WEIGHTS. The defaults are the paper's. The authors' loop takes eleven examples in a minibatch of
-    ten, the last of which begins the next one too; here each example comes once an epoch, and a smaller minibatch may end it.
-    tick is called after each epoch of each fold with the two errors.
+    ten, the last of which begins the next one too; here each example comes once an epoch, and a smaller minibatch may
+    end it. tick is called after each epoch of each fold with the two errors.
     Returns a CrossValidation. Raises ValueError where there are too few examples for so many folds.
     """
     if not 2 <= folds <= len(task.x):
