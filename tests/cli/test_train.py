@@ -453,9 +453,15 @@ def called(monkeypatch, *args):
     return codes
 
 
-@pytest.mark.parametrize("args", [(), ("--readable",)])
-def test_readable_runs_the_equations_also_where_kernels_would_be_sooner(args, monkeypatch):
+@pytest.fixture
+def at_once(monkeypatch):
+    """Kernels from the first minibatch on, and for however little there is to do."""
     monkeypatch.setattr(loop, "FAST_WORK", 0)
+    monkeypatch.setattr(loop, "_begin_to_warm", lambda *args: None)
+
+
+@pytest.mark.parametrize("args", [(), ("--readable",)])
+def test_readable_runs_the_equations_also_where_kernels_would_be_sooner(args, at_once, monkeypatch):
     monkeypatch.setitem(PAPERS["bnn"].RECIPES, KEY, recipe.Recipe("8FC-8FC", 1, 400, (3e-3, 3e-5)))
     codes = called(monkeypatch, "bnn", "--out", "run", *args)
     readable = bool(args) or not compiled.COMPILED
@@ -463,8 +469,7 @@ def test_readable_runs_the_equations_also_where_kernels_would_be_sooner(args, mo
     assert (fast_dense.sign_backward.__code__ in codes) != readable
 
 
-def test_readable_is_for_the_forms_too(monkeypatch):
-    monkeypatch.setattr(loop, "FAST_WORK", 0)
+def test_readable_is_for_the_forms_too(at_once, monkeypatch):
     ways = []
     outputs = forms.outputs
 
@@ -477,8 +482,7 @@ def test_readable_is_for_the_forms_too(monkeypatch):
     assert ways == [loop.READABLE] * 2
 
 
-def test_readable_writes_the_same_bytes_and_is_no_setting(monkeypatch):
-    monkeypatch.setattr(loop, "FAST_WORK", 0)
+def test_readable_writes_the_same_bytes_and_is_no_setting(at_once):
     stopped("binaryconnect", "--out", "mixed", "--readable", epoch=3)
     train("--out", "mixed", "--resume")                                        # round 1 readable, round 2 on kernels
     train("--out", "fast")

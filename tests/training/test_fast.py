@@ -546,13 +546,14 @@ def test_an_accelerated_network_predicts_the_same(net, threads):
 
 
 @pytest.mark.skipif(not compiled.COMPILED, reason="they are not taken where they are not compiled")
-def test_training_takes_them_where_there_are_many_pictures_and_writes_the_same(monkeypatch):
+def test_training_takes_them_where_there_is_much_to_do_and_writes_the_same(monkeypatch):
     """Both ways through `loop.train`, two epochs: every State, the first one after the second was made."""
     chosen = recipe.Recipe("65FC-64FC", 2, 50, (3e-3, 3e-5), dropout=(0.1, 0.2))
     net = recipe.build(chosen, (1, 8, 8), 10, PAPERS["bnn"].VOCABULARIES["deterministic"])
     states, taken = [], []
     monkeypatch.setattr(fast_steps, "training_step", lambda *args, step=fast_steps.training_step: (
         taken.append(1), step(*args))[1])
+    monkeypatch.setattr(loop, "_begin_to_warm", lambda *args: None)
     for least in (math.inf, 0):
         monkeypatch.setattr(loop, "FAST_WORK", least)
         states.append(list(loop.train(net, chosen, DIGITS, loop.start(net, chosen, 0), 0)))
