@@ -85,17 +85,17 @@ def load_task(name, data_dir=None):
         raise DataError(f"unknown text task {name!r}: choose {', '.join(TASKS)} or a path that ends in .npz")
     path = data_folder(data_dir) / "ebp_text" / f"{name}.npz" if name in TASKS else Path(name)
     try:
-        task = _task(name, path, read_arrays(path, KEYS, KEYS, at_least=_most_bytes(name)))
+        by_feature, labels = _checked(path, read_arrays(path, KEYS, KEYS, at_least=_most_bytes(name)))
     except FileNotFoundError:
         brings = f"; `python data_scripts/ebp_text.py --out {path.parent.parent}` brings it" if name in TASKS else ""
         raise DataError(f"{path.absolute()} is not there{brings}") from None
     except DamagedError as error:
         raise DataError(f"{path}: {error}; not a text task, {HELP}") from error
-    came, expected = (len(task.x), task.x.columns), TASKS.get(name)
+    came, expected = (by_feature.columns, len(by_feature)), TASKS.get(name)
     if expected and came != (expected.examples, expected.features):
         raise DataError(f"{path}: has {came[0]} examples of {came[1]} features, expected {expected.examples} of "
                         f"{expected.features}; delete it and run `python data_scripts/ebp_text.py` again")
-    return task
+    return TextTask(name, by_feature.transposed(), labels)
 
 
 def _most_bytes(name):
@@ -117,18 +117,18 @@ def save_task(path, x, labels, source=None, replace=False):
     check_absent(path, replace)
     by_feature = x.transposed()
     arrays = {"indptr": by_feature.indptr, "indices": by_feature.indices, "values": by_feature.values,
-              "examples": np.int64(len(x)), "labels": labels}
-    task = _task(str(path), path, arrays)
-    smallest = {"indices": by_feature.indices.astype(np.min_scalar_type(len(x))),
-                "labels": task.labels.astype(np.uint8)}
+              "examples": np.int64(len(x)), "labels": np.asarray(labels)}
+    _checked(path, arrays)
+    arrays |= {"indices": by_feature.indices.astype(np.min_scalar_type(len(x))), "labels": np.asarray(labels, np.uint8)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         more = {} if source is None else {"source": np.array(source)}
-        np.savez_compressed(file, **arrays | smallest | more)
+        np.savez_compressed(file, **arrays | more)
 
 
-def _task(name, path, arrays):
-    """The TextTask of arrays. Raises DataError that starts with `path`."""
+def _checked(path, arrays):
+    """(SparseRows, a row for each feature; labels, int64) of the arrays of a file. Raises DataError that starts with
+    `path`."""
     labels, values, examples = arrays["labels"], arrays["values"], arrays["examples"]
     if examples.shape != () or examples.dtype.kind not in "iu":
         raise DataError(f"{path}: examples must be one integer, got {examples.dtype} of shape {examples.shape}; {HELP}")
@@ -139,10 +139,10 @@ def _task(name, path, arrays):
         raise DataError(f"{path}: values must be finite numbers, float32, got {values.dtype}; {HELP}")
     indptr, indices = (_int32(path, key, arrays[key]) for key in ("indptr", "indices"))
     try:
-        x = SparseRows(indptr, indices, values, int(examples)).transposed()
+        by_feature = SparseRows(indptr, indices, values, int(examples))
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: a row for each feature, a column for each example: {error}; {HELP}") from error
-    return TextTask(name, x, labels.astype(np.int64))
+    return by_feature, labels.astype(np.int64)
 
 
 def _int32(path, key, array):

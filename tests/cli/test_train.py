@@ -123,7 +123,8 @@ def test_what_is_left_of_a_run_is_its_best_epoch(seen):
         assert same(dict(stored), best.params | best.running)
     record = runs.read(Path("run"))
     assert record["settings"] == {"paper": "binaryconnect", "data": "digits", "preset": "quick", "net": "mlp",
-                                  "variant": "stochastic", "epochs": 4, "lr": None, "batch": None, "seed": 0}
+                                  "variant": "stochastic", "epochs": 6, "first_epochs": None, "lr": None, "batch": None,
+                                  "layers": None, "seed": 0}
     assert record["recipe"] == by_hand(1)[1].as_text()
     assert record["best_epoch"] == BEST
     assert record["history"] == list(seen.states[6].history)
