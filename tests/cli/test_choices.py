@@ -9,6 +9,7 @@ import pytest
 
 from bnn_ref import data
 from bnn_ref.cli import choices, main
+from bnn_ref.kernels import compiled
 from bnn_ref.nets import recipe
 from bnn_ref.ops import optim
 from bnn_ref.papers import PAPERS
@@ -189,6 +190,16 @@ def net_of(notation, shape, classes=10):
     ("4C3-MP2-6C2V", (1, 8, 6), 8 * 6 * 4 * 9 + 3 * 2 * 6 * 4 * 4 + 36 * 10)])
 def test_products_of_one_picture(notation, shape, products):
     assert loop.products(net_of(notation, shape), shape) == products
+
+
+@pytest.mark.skipif(not compiled.COMPILED, reason="they are not taken where they are not compiled")
+@pytest.mark.parametrize("count", [300, 8_999, 9_000, 12_000])
+def test_a_file_that_grows_is_not_trained_in_another_way_at_some_count(count):
+    """Nine in ten are left for training."""
+    chosen, = rounds((1, 28, 28), "bnn", "--data", "own.npz")
+    net = recipe.build(chosen, (1, 28, 28), 10, PAPERS["bnn"].VOCABULARIES["deterministic"])
+    assert chosen.net == "1024FC-1024FC-1024FC"
+    assert loop.choose_way(loop.work(net, chosen, (1, 28, 28), count * 9 // 10)).name == "fast"
 
 
 def test_the_steps_are_chosen_by_the_work_and_not_by_the_number_of_pictures(monkeypatch):
