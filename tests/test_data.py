@@ -559,6 +559,21 @@ def test_save_refuses_what_load_could_not_find(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_save_writes_over_nothing_unless_it_is_told_to(tmp_path):
+    path = tmp_path / "mine.npz"
+    save(path, **arrays())
+    before = path.read_bytes()
+    (tmp_path / "nowhere.npz").symlink_to(tmp_path / "not there")
+    for taken in (path, tmp_path / "nowhere.npz"):
+        with pytest.raises(DataError) as caught:
+            save(taken, **arrays(train_x=images(24, seed=7)))
+        assert str(caught.value) == (
+            f"{taken} is there already: choose another name, or give replace=True to write over it")
+    assert path.read_bytes() == before
+    save(path, **arrays(train_x=images(24, seed=7)), replace=True)
+    np.testing.assert_array_equal(load(path).train_x, images(24, seed=7))
+
+
 class FailingFile(io.FileIO):
     """A file on a disk that is full, or with a user who presses Ctrl-C, after some bytes."""
 
@@ -578,7 +593,7 @@ def test_a_failed_save_leaves_the_old_file(error, tmp_path, monkeypatch):
     monkeypatch.setattr(FailingFile, "error", error)
     monkeypatch.setattr(files, "open", FailingFile, raising=False)
     with pytest.raises(type(error)):
-        save(path, **arrays(train_x=images(24, seed=7)))
+        save(path, **arrays(train_x=images(24, seed=7)), replace=True)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["mine.npz"]
 

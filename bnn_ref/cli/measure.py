@@ -10,6 +10,7 @@ import json
 import statistics
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -123,6 +124,7 @@ def time_steps(net, chosen, shape, examples):
     labels = np.arange(examples) % CLASSES
     noise = data.Dataset("noise", images, labels, images[:1], labels[:1], images[:1], labels[:1])
     moments, totals = [], []
+    way = replace(loop.choose_way(loop.work(net, chosen, shape, examples)), warm=None)    # from the first step on
 
     def tick(epoch, done, total, loss):
         moments.append(time.perf_counter())
@@ -131,7 +133,7 @@ def time_steps(net, chosen, shape, examples):
             raise _Enough
 
     try:
-        list(loop.train(net, chosen, noise, loop.start(net, chosen, 0), 0, tick))
+        list(loop.train(net, chosen, noise, loop.start(net, chosen, 0), 0, tick, way=way))
     except _Enough:
         pass
     return np.diff(moments).tolist(), totals[0]

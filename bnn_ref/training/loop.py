@@ -178,7 +178,8 @@ def _begin_to_warm(way, fast, net, recipe, state, data):
     A network with operations of somebody's own runs at once as it is: nobody but training may call these.
     """
     functions = [function for step in net for function in (step.forward, step.backward)]
-    if way.warm is None or not all(function.__module__.startswith("bnn_ref.") for function in functions):
+    if way.warm is None or not all(
+            (getattr(function, "__module__", None) or "").startswith("bnn_ref.") for function in functions):
         return None
     running = network.refresh(net, state.params, state.running)
     return way.warm(fast, recipe, state.params, running, state.optimizer, scale_pixels(data.train_x[:WARMING_IMAGES]),
@@ -206,7 +207,7 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
         running = network.fit(net, state.running, scale_pixels(data.train_x[:FIT_IMAGES]), fitted)
         state = replace(state, running=running, best_running=running)
     shapes = binary_shapes(net) if recipe.glorot_rates else {}
-    way = way or choose_way(work(net, recipe, data.shape, len(data.train_x)))
+    way = way or choose_way(work(net, recipe, data.train_x.shape[1:], len(data.train_x)))
     fast = way.accelerate(net)
     warming = _begin_to_warm(way, fast, net, recipe, state, data)
     now, net = (READABLE, net) if warming else (way, fast)

@@ -149,6 +149,13 @@ def test_the_epochs_of_two_rounds(typed, each):
     assert [chosen.epochs for chosen in rounds((1, 8, 8), "bitwise", *(["--epochs", typed] if typed else []))] == each
 
 
+@pytest.mark.parametrize(("typed", "each"), [("2", [1, 1]), ("6", [5, 1]), ("1200", [1000, 200])])
+def test_no_round_is_left_without_an_epoch(typed, each):
+    """The paper's recipe has five of the first round to one of the second."""
+    assert [chosen.epochs for chosen in rounds((1, 28, 28), "bitwise", "--data", "mnist", "--preset", "paper",
+                                               "--epochs", typed)] == each
+
+
 def test_what_are_no_epochs(capsys):
     for text in ("0", "1+", "+1", "1+0", "1+2+3", "1.5", "many", ""):
         assert (f"argument --epochs: expected a whole number from 1 up, or one for each of two rounds, as in 40+10, "

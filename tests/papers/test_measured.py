@@ -13,7 +13,7 @@ from bnn_ref import data
 from bnn_ref.cli import main, measure
 from bnn_ref.nets import recipe
 from bnn_ref.papers import PAPERS, bitwise, float_baseline, measured, published
-from bnn_ref.training import runs, text_tasks
+from bnn_ref.training import loop, runs, text_tasks
 
 TODAY = r"\d{4}-\d\d-\d\d"
 
@@ -335,6 +335,14 @@ def test_rounds_are_lines_of_their_own():
     assert measure.rows_of([named])[0]["command"].endswith("--variant zero-one --epochs 15+15")
 
 
+def test_layers_that_are_not_the_recipe_s_are_those_of_the_row():
+    row, = measure.rows_of([run_folder("r", settings={"layers": "64FC-64FC"})])
+    assert measured.layers(row) == "64FC-64FC" and row["command"].endswith(" --layers 64FC-64FC")
+    own, = measure.rows_of([run_folder("own")])
+    assert "layers" not in own and measured.layers(own) == "1024FC-1024FC-1024FC"
+    assert "--layers" not in own["command"]
+
+
 def test_a_text_task():
     settings = {"paper": "ebp", "data": "reuters_i6", "preset": "paper", "variant": "binary", "epochs": 3}
     folder = run_folder("r", error=11.0, settings=settings, forms={"deterministic": 22.0}, history=[],
@@ -452,7 +460,11 @@ def test_twenty_steps_are_timed_after_one_that_is_not(monkeypatch):
     monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=lambda: next(moments)))
     chosen = recipe.Recipe("8FC", 2, 10, (1e-3, 1e-4))
     net = recipe.build(chosen, (1, 4, 4), 10, float_baseline.VOCABULARIES["real"])
+    ways = []
+    monkeypatch.setattr(loop, "FAST_WORK", 0)
+    monkeypatch.setattr(loop, "_begin_to_warm", lambda way, *rest: ways.append(way))
     seconds, total = measure.time_steps(net, chosen, (1, 4, 4), 300)
+    assert [way.warm for way in ways] == [None]                             # all of one kind, from the first step on
     assert seconds == [number + 0.5 for number in range(20)]
     assert total == 30
     assert next(moments) == 0.5 * 21**2                                     # no step more

@@ -321,6 +321,17 @@ def test_files_that_are_not_in_the_format(changes, words, tmp_path, small):
         assert text_tasks.HELP in message
 
 
+def test_a_known_task_may_be_as_large_as_if_nothing_were_0(tmp_path, monkeypatch):
+    """Its file is small, for a feature is the same in nearly all examples; of one's own file nobody knows."""
+    monkeypatch.setattr(text_tasks, "SMALL", 1000)
+    monkeypatch.setattr(text_tasks, "TASKS", {"dense": text_tasks.Description("Dense", "dense", 300, 400)})
+    path = tmp_path / "ebp_text" / "dense.npz"
+    text_tasks.save_task(path, sparse(np.ones((300, 400), np.float32)), np.arange(300) % 2)
+    assert 20 * path.stat().st_size < 4 * 300 * 400
+    assert len(text_tasks.load_task("dense", tmp_path).x.values) == 300 * 400
+    assert "times the file's" in message_of(text_tasks.load_task, path)
+
+
 def test_absent_unknown_and_damaged(tmp_path, small, monkeypatch):
     path = tmp_path / "ebp_text" / "small.npz"
     assert message_of(text_tasks.load_task, "small", tmp_path) == (
