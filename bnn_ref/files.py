@@ -76,7 +76,7 @@ def array_names(path):
         return set()
 
 
-def read_arrays(path, wanted=None, required=(), at_least=SMALL):
+def read_arrays(path, wanted=None, required=(), at_least=0):
     """{name: array} of an .npz archive, or of those of its arrays that are `wanted`; `required` ones must be there.
 
     Pickled objects are refused. numpy.load allocates what an array's header claims; here the header must first fit
@@ -153,7 +153,7 @@ def _check_sizes(members, size, at_least):
     if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
         raise DamagedError("compressed in another way than numpy.savez_compressed does")
     claimed = sum(member.file_size for member in members)
-    if claimed > max(at_least, RATIO * size):
+    if claimed > max(SMALL, at_least, RATIO * size):
         raise DamagedError(f"its arrays take {claimed} bytes, {claimed // size} times the file's {size}; if that is "
                            "so, save them with numpy.savez, which does not compress")
 

@@ -102,7 +102,7 @@ def test_the_lines_of_the_docstring_write_a_good_file(tmp_path, monkeypatch):
     lines = [line[4:] for line in data.__doc__.splitlines()]
     start = lines.index("import numpy as np")
     monkeypatch.chdir(tmp_path)
-    exec("\n".join(lines[start : start + 3]))
+    exec("\n".join(lines[start : start + 4]))
     dataset = load("mine.npz")
     assert (dataset.shape, dataset.classes, len(dataset.valid_y)) == ((1, 8, 8), 10, 10)
 
@@ -372,7 +372,7 @@ def test_what_is_no_plain_array_is_told_how_to_become_one():
 def test_pictures_that_are_all_but_black_are_warned_about(part, tmp_path):
     black = images({"train": 24, "valid": 6, "test": 9}[part]) // 128
     path = write(tmp_path / "mine.npz", **{f"{part}_x": black})
-    for call in (lambda: load(path), lambda: save(path, **arrays(**{f"{part}_x": black}))):
+    for call in (lambda: load(path), lambda: save(path, **arrays(**{f"{part}_x": black}), replace=True)):
         with pytest.warns(data.DataWarning, match=rf"{part}_x holds nothing but 0 and 1, black among .*255 \* images"):
             call()
     with warnings.catch_warnings():

@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data import DataError, check_absent, data_folder
-from ..files import SMALL, DamagedError, atomic_write, read_arrays
+from ..files import DamagedError, atomic_write, read_arrays
 from ..kernels import ebp_sparse, ebp_sparse_real
 from ..kernels.ebp_sparse import LARGEST, SparseRows
 from ..ops import ebp, ebp_real, losses
@@ -99,9 +99,9 @@ def load_task(name, data_dir=None):
 
 
 def _most_bytes(name):
-    """What the arrays of a file may take however small it is: of a known task, as if nothing were 0."""
+    """What the arrays of a known task may take however small its file is: as if nothing were 0."""
     known = TASKS.get(name)
-    return max(SMALL, 8 * (known.examples + 1) * (known.features + 1)) if known else SMALL
+    return 8 * (known.examples + 1) * (known.features + 1) if known else 0
 
 
 def save_task(path, x, labels, source=None, replace=False):

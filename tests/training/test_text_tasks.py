@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 
-from bnn_ref import data
+from bnn_ref import data, files
 from bnn_ref.kernels import ebp_sparse
 from bnn_ref.kernels.ebp_sparse import SparseRows
 from bnn_ref.ops import ebp, ebp_real, losses
@@ -323,7 +323,7 @@ def test_files_that_are_not_in_the_format(changes, words, tmp_path, small):
 
 def test_a_known_task_may_be_as_large_as_if_nothing_were_0(tmp_path, monkeypatch):
     """Its file is small, for a feature is the same in nearly all examples; of one's own file nobody knows."""
-    monkeypatch.setattr(text_tasks, "SMALL", 1000)
+    monkeypatch.setattr(files, "SMALL", 1000)
     monkeypatch.setattr(text_tasks, "TASKS", {"dense": text_tasks.Description("Dense", "dense", 300, 400)})
     path = tmp_path / "ebp_text" / "dense.npz"
     text_tasks.save_task(path, sparse(np.ones((300, 400), np.float32)), np.arange(300) % 2)
