@@ -125,7 +125,7 @@ def _announce(job):
     recipe_of, preset = choices.recipe_of(job.settings, job.dataset.shape), job.settings["preset"]
     own = "" if recipe_of == job.settings["data"] else f" for own pictures of {_shape(job.dataset)}"
     epochs = " + ".join(str(chosen.epochs) for _, chosen in job.rounds)
-    print(f"recipe of {recipe_of} {preset}{own}: {epochs} epochs of batch {chosen.batch}; {job.way.name} steps",
+    print(f"recipe of {recipe_of} {preset}{own}: epochs {epochs}, batch {chosen.batch}; {job.way.name} steps",
           flush=True)
 
 

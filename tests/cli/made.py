@@ -49,7 +49,8 @@ def save_greys(path, dark, bright, test):
     """A data set of two greys, 20 training pictures of each; `test` says which are tested, 0 or 1."""
     levels = np.array([dark, bright])
     y = np.arange(40) % 2
-    data.save(path, grey(*levels[y]), y, grey(*levels[test]), np.array(test), grey(*levels), np.arange(2))
+    data.save(path, grey(*levels[y]), y, grey(*levels[test]), np.array(test), grey(*levels), np.arange(2),
+              replace=True)
     return path
 
 

@@ -85,10 +85,10 @@ def test_what_was_chosen_is_said_first(capsys):
     first, second = capsys.readouterr().out.splitlines()[:2]
     assert first == (f"bnn on {Path('own.npz').absolute()}: 4FC-4FC-2FC, 1,068 parameters, deterministic, "
                      "90 training images -> a")
-    assert second == "recipe of mnist quick for own pictures of 1 × 16 × 16: 2 epochs of batch 100; readable steps"
+    assert second == "recipe of mnist quick for own pictures of 1 × 16 × 16: epochs 2, batch 100; readable steps"
     assert main.main(["train", "bitwise", "--epochs", "2+1", "--layers", "4", "--out", "b"]) == 0
     assert capsys.readouterr().out.splitlines()[1] == (
-        "recipe of digits quick: 2 + 1 epochs of batch 50; readable steps")
+        "recipe of digits quick: epochs 2 + 1, batch 50; readable steps")
 
 
 # --- layers --------------------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def test_the_table_has_finished_and_unfinished_runs(capsys):
 
 
 def test_epochs_of_both_rounds_count(capsys):
-    settings = {"paper": "bitwise", "variant": "two-bit", "epochs": 5}
+    settings = {"paper": "bitwise", "variant": "two-bit", "epochs": 45}
     finished("a", errors=[5.0] * 45, best=43, settings=settings)
     stopped("b", errors=[5.0] * 41, best=41, settings=settings)
     assert main.main(["compare", "a", "b"]) == 0
@@ -306,5 +306,6 @@ def test_a_run_of_another_version(capsys):
 
 
 def test_a_cross_validation(capsys):
-    finished("a", settings={"paper": "ebp", "variant": "binary", "data": "reuters_i6"}, history=[], best_epoch=None)
+    finished("a", settings={"paper": "ebp", "variant": "binary", "data": "reuters_i6"}, history=[], best_epoch=None,
+             recipe={"net": "120FC", "folds": "8"})
     assert "a: a cross-validation, which has no curves to compare" in refused(capsys, "compare", "a")
