@@ -4,7 +4,6 @@ What is the best epoch is scripted: validation errors are handed out, so that a 
 what it sees.
 """
 
-import json
 import re
 import shlex
 import subprocess
@@ -62,9 +61,9 @@ def seen(monkeypatch):
     saved, error_rate, form_error = runs.save_checkpoint, loop.error_rate, forms.error_rate
     tick, curves, histograms = progress.Progress.tick, plots.curves, plots.weight_histograms
 
-    def save(folder, state):
+    def save(folder, run, state):
         seen.states[state.epoch] = state
-        saved(folder, state)
+        saved(folder, run, state)
 
     def scripted(net, params, running, x, labels):
         if x is not None and len(x) == len(DIGITS.valid_x):
@@ -395,20 +394,6 @@ def test_resume_takes_rate_and_batch_from_the_run_and_refuses_others(quick, caps
     again[3] = "plain"
     assert "the run in plain has its recipe's lr, not 0.25" in refused(capsys, *again, "--lr", "0.25")
     assert "the run in plain has its recipe's batch, not 300" in refused(capsys, *again, "--batch", "300")
-
-
-def test_a_run_from_before_there_were_rates_is_gone_on_with(quick, capsys):
-    assert main.main(["train", "float", "--out", "whole"]) == 0
-    stopped("float", "--out", "run")
-    for folder in ("run", "whole"):
-        record = json.loads(Path(folder, "run.json").read_text())
-        del record["settings"]["lr"], record["settings"]["batch"]
-        Path(folder, "run.json").write_text(json.dumps(record))
-    assert main.main(["train", "float", "--out", "run", "--resume"]) == 0
-    assert contents("run")["params.npz"] == contents("whole")["params.npz"]
-    capsys.readouterr()
-    assert main.main(["evaluate", "whole"]) == 0
-    assert capsys.readouterr().out == f"test error {runs.read(Path('run'))['test_error']:.2f} %\n"
 
 
 @pytest.mark.parametrize("text", ["0", "-0.1", "nan", "inf", "-inf", "1e-31", "1e31", "fast", "0,1", ""])
