@@ -5,8 +5,11 @@ file must end in a clear error.
 """
 
 import contextlib
+import datetime
+import hashlib
 import math
 import os
+import platform
 import stat
 import struct
 import zipfile
@@ -14,6 +17,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
+
+try:
+    import fcntl
+except ImportError:                   # Windows
+    fcntl = None
 
 CHUNK = 1 << 20                       # bytes read at a time
 SMALL = 200 << 20                     # bytes that the arrays of any archive may take,
@@ -39,6 +47,60 @@ def atomic_write(path):
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+class BusyError(RuntimeError):
+    """A file that another process holds; the message says which, since when."""
+
+
+@contextlib.contextmanager
+def lock(path):
+    """Hold `path` alone until the end: a small file that says who does, and is gone afterwards.
+
+    The system itself lets go of it when a process ends, however that ends, so no lock is left behind by a kill. Raises
+    BusyError where another process holds it, OSError where no file can be written. On Windows, and on file systems
+    that know no locks, everybody gets it.
+    """
+    file = _locked(path)
+    try:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}, since {datetime.datetime.now():%Y-%m-%d %H:%M},")
+        file.flush()
+        yield
+    finally:
+        with contextlib.suppress(OSError):             # before it is let go, so that nobody's newer file is removed
+            os.unlink(path)
+        file.close()
+
+
+def _locked(path):
+    """The open file that this process holds now, and that still has its name."""
+    while True:
+        file = open(path, "a+", encoding="utf-8")
+        try:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not fcntl or os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        except BlockingIOError:
+            file.seek(0)
+            said = printable(file.read(200)) or "another process"
+            file.close()
+            raise BusyError(said) from None
+        except FileNotFoundError:                      # who held it has just removed it
+            pass
+        except OSError:                                # no locks here, as on some network drives
+            return file
+        file.close()
+
+
+def sha256(path):
+    """The sha256 of a file, in hexadecimal. Raises OSError."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 class DamagedError(ValueError):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bnn_ref import data, files
-from bnn_ref.files import DamagedError, check_regular, printable, read_arrays
+from bnn_ref.files import DamagedError, check_regular, printable, read_arrays, sha256
 from bnn_ref.nets import network, steps
 from bnn_ref.training import runs
 
@@ -239,12 +239,13 @@ def test_parameters_that_are_not_finite_are_refused_by_name(name, value, tmp_pat
     net = (steps.flatten_step("flat"), steps.binary_dense_step("fc", 6, 3), steps.batchnorm_step("bn", 3))
     params, running = network.init(net, np.random.default_rng(0))
     arrays = params | running
-    np.savez(tmp_path / "params.npz", **arrays)
-    assert sorted(runs.load_params(tmp_path, net)[0]) == sorted(params)
+    path = tmp_path / "params.npz"
+    np.savez(path, **arrays)
+    assert sorted(runs.load_params(tmp_path, {"params_sha256": sha256(path)}, net)[0]) == sorted(params)
     arrays[name].flat[-1] = value
-    np.savez(tmp_path / "params.npz", **arrays)
+    np.savez(path, **arrays)
     with pytest.raises(runs.RunError, match=f"params.npz: {name} holds NaN or infinity, expected finite numbers"):
-        runs.load_params(tmp_path, net)
+        runs.load_params(tmp_path, {"params_sha256": sha256(path)}, net)
 
 
 def test_the_names_of_arrays_are_read_from_the_directory_alone(tmp_path):

@@ -169,4 +169,4 @@ def finished_run(folder):
         raise UsageError(f"{folder}: a cross-validation, which leaves an error and no network")
     chosen, vocabulary = rounds_of(record["settings"], record["shape"])[-1]
     net = build_network(chosen, tuple(record["shape"]), record["classes"], vocabulary)
-    return record, net, *runs.load_params(folder, net)
+    return record, net, *runs.load_params(folder, record, net)

@@ -50,6 +50,8 @@ def _parser():
                          "is; a second such run goes to the same name with -2 behind it, and so on)")
     command.add_argument("--resume", action="store_true", help="go on with the run in that folder, or begin it; "
                          "without --out, with the newest of those names that is not finished")
+    command.add_argument("--exact", action="store_true", help="with --resume: only where sums round as they did when "
+                         "the run began (same BLAS, threads and kind of processor)")
 
     command = commands.add_parser("evaluate", help="test error of a finished run, in floats or on bits",
                                   allow_abbrev=False)

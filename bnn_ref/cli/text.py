@@ -1,5 +1,6 @@
 """`train ebp` on a text task: cross-validation, whose result is an error and not a network."""
 
+import contextlib
 import hashlib
 import platform
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 
 from .. import __version__, data
 from ..files import array_names
-from ..training import runs
+from ..training import record, runs
 from . import folders
 from .options import UsageError
 
@@ -54,7 +55,6 @@ def run_cross_validation(options):
     settings = {"paper": "ebp", "data": source, **SETTINGS, "variant": options.variant or VARIANTS[0],
                 "epochs": sum(options.epochs or (3,)), "lr": None, "batch": None, "layers": None, "first_epochs": None,
                 "seed": options.seed or 0}
-    folder, record = folders.find(options, settings)
     from ..training import text_tasks
 
     task = text_tasks.load_task(source, options.data_dir)
@@ -64,21 +64,23 @@ def run_cross_validation(options):
     described = {"settings": settings, "recipe": {"net": "120FC", "folds": str(FOLDS), "batch": "10"},
                  "shape": [1, 1, task.x.columns], "classes": 2, "examples": len(task.x), "fingerprint": _digest(task),
                  "versions": {"bnn_ref": __version__, "numpy": np.__version__, "python": platform.python_version()}}
-    if record is None:
-        folder, record = folders.begin(options, folder, described)
-    elif any(record[name] != described[name] for name in described if name != "versions"):
-        raise runs.RunError(f"{folder}: another task or other settings than now; begin another run with --out")
-    if "test_error" not in record:                     # what was interrupted begins anew: it takes seconds
-        record = _cross_validate(folder, record, task, settings)
+    with contextlib.ExitStack() as held:
+        folder, run = folders.find(options, settings, held)
+        if run is None:
+            folder, run = folders.begin(options, folder, described, held)
+        elif record.identity(run) != record.identity(described):
+            raise runs.RunError(f"{folder}: another task or other settings than now; begin another run with --out")
+        if "test_error" not in run:                    # what was interrupted begins anew: it takes seconds
+            run = _cross_validate(folder, run, task, settings)
+        else:
+            print(f"{folder} is finished already")
         runs.tidy(folder)
-    else:
-        print(f"{folder} is finished already")
-    print(f"test error with deterministic {record['forms']['deterministic']:.2f} %")
-    print(f"test error {record['test_error']:.2f} %")
+    print(f"test error with deterministic {run['forms']['deterministic']:.2f} %")
+    print(f"test error {run['test_error']:.2f} %")
     return 0
 
 
-def _cross_validate(folder, record, task, settings):
+def _cross_validate(folder, run, task, settings):
     from ..training import text_tasks
 
     print(f"ebp on {settings['data']}: {task.x.columns}-120-1, {settings['variant']}, {len(task.x):,} examples, "
@@ -101,8 +103,8 @@ def _cross_validate(folder, record, task, settings):
     for epoch in by_epoch:
         print(f"after epoch {epoch['epoch']}: mean over folds {epoch['test_error']:.2f} %, deterministic "
               f"{epoch['deterministic']:.2f} %")
-    return runs.note(folder, record, {
-        "test_error": p, "forms": {"deterministic": d}, "epochs": by_epoch, "history": [],
+    return runs.note(folder, run, {
+        "test_error": p, "forms": {"deterministic": d}, "by_epoch": by_epoch,
         "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began})
 
 

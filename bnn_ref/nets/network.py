@@ -63,6 +63,13 @@ def param_specs(steps):
     return specs
 
 
+def shapes(steps):
+    """({name: shape} of the parameters, {name: shape} of the running statistics) that `init` makes, which can be much
+    memory."""
+    return ({name: spec.shape for name, spec in param_specs(steps).items()},
+            {f"{step.name}.{name}": shape for step in steps for name, shape, _ in step.running})
+
+
 def init(steps, rng, dtype=np.float32):
     """Initial parameters and running statistics: two dicts of arrays under full-path names."""
     params = {name: spec.init(rng, spec.shape).astype(dtype) for name, spec in param_specs(steps).items()}

@@ -186,6 +186,13 @@ def _begin_to_warm(way, fast, net, recipe, state, data):
                     data.train_y[:WARMING_IMAGES])
 
 
+def fitted_statistics(net, running, data, fitted=lambda step, x: step.fit(x)):
+    """The running statistics with those that are fitted to training pictures, by `network.fit`."""
+    if not any(step.fit for step in net):
+        return running
+    return network.fit(net, running, scale_pixels(data.train_x[:FIT_IMAGES]), fitted)
+
+
 def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: None, first=0,
           fitted=lambda step, x: step.fit(x), way=None):
     """Go on from `state` to the recipe's last epoch; a generator that yields the new state after each.
@@ -203,8 +210,8 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
     Raises TrainingError where the loss is not finite, naming epoch and step, and where a parameter, a statistic or an
     answer is not at an epoch's end.
     """
-    if state.epoch == first and any(step.fit for step in net):
-        running = network.fit(net, state.running, scale_pixels(data.train_x[:FIT_IMAGES]), fitted)
+    if state.epoch == first:
+        running = fitted_statistics(net, state.running, data, fitted)
         state = replace(state, running=running, best_running=running)
     shapes = binary_shapes(net) if recipe.glorot_rates else {}
     way = way or choose_way(work(net, recipe, data.train_x.shape[1:], len(data.train_x)))

@@ -6,8 +6,9 @@ import numpy as np
 
 from bnn_ref import data
 from bnn_ref.cli import choices
+from bnn_ref.files import sha256
 from bnn_ref.nets import network, recipe
-from bnn_ref.training import runs
+from bnn_ref.training import record
 
 HALF = 128                            # of the 256 units of a hidden layer
 
@@ -34,9 +35,10 @@ def made_run(folder, paper, variant, source, change=None, data_dir=None):
     history = [{"epoch": epoch, "lr": 0.1, "loss": 1 / epoch, "valid_error": error, "seconds": 1.0, "cpu_seconds": 1.0}
                for epoch, error in enumerate((30.0, 10.0, 20.0), 1)]
     (folder / "run.json").write_text(json.dumps({
-        "format": runs.FORMAT, "settings": settings, "recipe": chosen.as_text(), "shape": list(dataset.shape),
+        "format": record.FORMAT, "settings": settings, "recipe": chosen.as_text(), "shape": list(dataset.shape),
         "classes": dataset.classes, "examples": len(dataset.train_x), "fingerprint": dataset.fingerprint,
-        "history": history, "best_epoch": 2, "test_error": 50.0, "seconds": 3.0, "cpu_seconds": 3.0}))
+        "history": history, "best_epoch": 2, "test_error": 50.0, "seconds": 3.0, "cpu_seconds": 3.0,
+        "params_sha256": sha256(folder / "params.npz")}))
     return folder
 
 

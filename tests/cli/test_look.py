@@ -11,7 +11,7 @@ from bnn_ref import data
 from bnn_ref.cli import look, main, plots
 from bnn_ref.nets import costs, filters, network, recipe, steps
 from bnn_ref.papers import PAPERS
-from bnn_ref.training import loop, runs
+from bnn_ref.training import loop, record, runs
 from tests.cli.command import refused
 from tests.cli.made import grey, made_run, save_greys
 
@@ -308,7 +308,9 @@ def test_at_most_a_hundred_features_and_none_but_zeros():
 
 def test_a_run_that_is_not_finished(mlp, tmp_path, capsys):
     (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "run.json").write_text((mlp / "run.json").read_text())
+    run = runs.read(mlp)
+    begun = {name: run[name] for name in ("format", *record.ORIGIN)}
+    (tmp_path / "half" / "run.json").write_bytes(record.write(begun))
     assert "not finished" in refused(capsys, "features", "half", "--out", "a.png")
     assert "binaryconnect deterministic" in said(capsys, "costs", "half")
 

@@ -80,7 +80,7 @@ def test_the_test_error_is_that_of_the_stored_network(finished):
     digits = data.load("digits")
     chosen = PAPERS["float"].RECIPES["digits", "mlp", "quick"]
     net = recipe.build(chosen, digits.shape, digits.classes, PAPERS["float"].VOCABULARIES["real"])
-    params, running = runs.load_params(finished, net)
+    params, running = runs.load_params(finished, record, net)
     assert record["test_error"] == training.error_rate(net, params, running, digits.test_x, digits.test_y) < 20
 
 
@@ -189,7 +189,7 @@ def test_killed_during_the_first_epoch(finished, tmp_path):
     time.sleep(0.2)
     killed.kill()
     killed.communicate()
-    assert sorted(contents(folder)) == ["run.json"]
+    assert sorted(contents(folder)) == ["run.json", "run.lock"]
     assert main.main([*FAST, "--out", str(folder), "--resume"]) == 0
     assert contents(folder)["params.npz"] == contents(finished)["params.npz"]
 
@@ -317,7 +317,7 @@ def test_a_folder_in_use_is_left_alone(finished, capsys):
     assert "choose another --out" in refused(capsys, *FAST, "--out", "mine")
     assert "choose another --out" in refused(capsys, *FAST, "--out", finished)
     Path("half").mkdir()
-    Path("half/run.json.0123.part").write_text("{")
+    Path("half/run.json.0123456789abcdef.part").write_text("{")
     Path("half/thesis.txt").write_text("years of work")
     assert "choose another --out" in refused(capsys, *FAST, "--out", "half")
     assert "choose another --out" in refused(capsys, *FAST, "--out", "half", "--resume")
@@ -395,7 +395,7 @@ def test_damaged_parameters(damage, finished, tmp_path, capsys):
 @pytest.mark.parametrize("damage", [
     lambda path: path.write_bytes(path.read_bytes()[:-100]),
     with_array("params/fc1.w", lambda w: w[:, :-1]), with_array("optimizer/m/fc1.w", lambda w: w[:, :-1]),
-    with_array("json", lambda w: w[:-1]), with_array("json", lambda w: np.frombuffer(b"{}", np.uint8)),
+    with_array("json", lambda w: w[:-2]), with_array("json", lambda w: np.frombuffer(b"{}", np.uint8)),
     with_array("json", lambda w: np.frombuffer(b"[]", np.uint8))])
 def test_a_damaged_checkpoint(damage, monkeypatch, capsys):
     with monkeypatch.context() as patch:

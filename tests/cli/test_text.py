@@ -36,7 +36,7 @@ def test_a_cross_validation_is_recorded(capsys):
     expected = text_tasks.cross_validate(task, seed=3)
     record = runs.read(Path("run"))
     assert record["test_error"] == expected.final[0] < 30 and record["forms"] == {"deterministic": expected.final[1]}
-    assert record["epochs"] == [{"epoch": epoch + 1, "test_error": expected.p[:, epoch].mean(),
+    assert record["by_epoch"] == [{"epoch": epoch + 1, "test_error": expected.p[:, epoch].mean(),
                                  "deterministic": expected.d[:, epoch].mean()} for epoch in range(3)]
     assert record["settings"] == {"paper": "ebp", "data": "reuters_i6", "preset": "paper", "net": "mlp",
                                   "variant": "binary", "epochs": 3, "lr": None, "batch": None, "layers": None,
@@ -65,7 +65,7 @@ def test_every_error_has_its_place(monkeypatch, capsys):
     record = runs.read(Path("run"))
     means = [(20.5, 42.0), (31.5, 64.0), (12.5, 26.0)]
     assert (record["test_error"], record["forms"]) == (12.5, {"deterministic": 26.0})
-    assert [(epoch["epoch"], epoch["test_error"], epoch["deterministic"]) for epoch in record["epochs"]] == [
+    assert [(epoch["epoch"], epoch["test_error"], epoch["deterministic"]) for epoch in record["by_epoch"]] == [
         (number, *mean) for number, mean in enumerate(means, 1)]
     printed = capsys.readouterr().out.splitlines()
     assert printed[1:9] == [f"fold {fold}/8  epoch 3/3  error {one:5.2f} %  deterministic {two:5.2f} %"
@@ -78,14 +78,14 @@ def test_every_error_has_its_place(monkeypatch, capsys):
 
 def test_what_a_killed_start_left_goes_with_the_first_run_to_its_end():
     Path("run").mkdir()
-    Path("run/run.json.0123.part").write_text("{")
+    Path("run/run.json.0123456789abcdef.part").write_text("{")
     assert main.main(["train", "ebp", "--data", "reuters_i6", "--epochs", "1", "--out", "run"]) == 0
     assert [path.name for path in Path("run").iterdir()] == ["run.json"]
 
 
 def test_epochs_and_the_default_folder(capsys):
     assert main.main(["train", "ebp", "--data", "reuters_i6", "--epochs", "1"]) == 0
-    assert len(runs.read(Path("runs/ebp-binary-mlp-reuters_i6-paper-seed0"))["epochs"]) == 1
+    assert len(runs.read(Path("runs/ebp-binary-mlp-reuters_i6-paper-seed0"))["by_epoch"]) == 1
 
 
 def test_a_second_run_takes_the_next_name_and_resume_the_unfinished_one(monkeypatch, capsys):
