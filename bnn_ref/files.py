@@ -5,9 +5,12 @@ file must end in a clear error.
 """
 
 import contextlib
+import datetime
+import hashlib
 import itertools
 import math
 import os
+import platform
 import re
 import stat
 import struct
@@ -141,6 +144,54 @@ def free_place(path):
     return next(place for place in places if not os.path.lexists(place))
 
 
+class BusyError(RuntimeError):
+    """A file that another process holds; the message says which, since when."""
+
+
+@contextlib.contextmanager
+def lock(path):
+    """Hold `path` alone until the end: a small file that says who does, and is gone afterwards.
+
+    The system itself lets go of it when a process ends, however that ends, so no lock is left behind by a kill. Raises
+    BusyError where another process holds it, OSError where no file can be written. On Windows, and on file systems
+    that know no locks, everybody gets it.
+    """
+    file = _locked(path)
+    try:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}, since {datetime.datetime.now():%Y-%m-%d %H:%M},")
+        file.flush()
+        yield
+    finally:
+        with contextlib.suppress(OSError):             # before it is let go, so that nobody's newer file is removed
+            os.unlink(path)
+        file.close()
+
+
+def _locked(path):
+    """The open file that this process holds now, and that still has its name."""
+    while True:
+        file = open(path, "a+", encoding="utf-8")
+        if not _lock(file):
+            file.seek(0)
+            said = printable(file.read(200)) or "another process"
+            file.close()
+            raise BusyError(said)
+        with contextlib.suppress(FileNotFoundError):   # who held it has just removed it
+            if not fcntl or os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        file.close()
+
+
+def sha256(path):
+    """The sha256 of a file, in hexadecimal. Raises OSError."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 # --- what is read, and what is said of it --------------------------------------------------------------------------
 
 
@@ -181,12 +232,22 @@ def check_regular(path):
 # --- arrays --------------------------------------------------------------------------------------------------------
 
 
-def read_arrays(path, wanted=None, required=()):
+def array_names(path):
+    """The names of the arrays in an .npz archive, by its directory alone; none where it cannot be read."""
+    try:
+        check_regular(path)
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    except Exception:                 # what is wrong is said where the arrays are read
+        return set()
+
+
+def read_arrays(path, wanted=None, required=(), at_least=0):
     """{name: array} of an .npz archive, or of those of its arrays that are `wanted`; `required` ones must be there.
 
     Pickled objects are refused. numpy.load allocates what an array's header claims; here the header must first fit
-    the array's real size, and that the file's. Each byte of the file must belong to a member or to their directory.
-    Raises FileNotFoundError, DamagedError.
+    the array's real size, and that the file's; at_least: bytes that they may take in any case. Each byte of the file
+    must belong to a member or to their directory. Raises FileNotFoundError, DamagedError.
     """
     try:
         check_regular(path)
@@ -197,7 +258,7 @@ def read_arrays(path, wanted=None, required=()):
             if absent:
                 raise DamagedError(f"{', '.join(absent)} missing, found {', '.join(names[:8]) or 'nothing'}")
             chosen = [f"{name}.npy" for name in names if wanted is None or name in wanted]
-            _check_sizes([archive.getinfo(name) for name in chosen], os.fstat(file.fileno()).st_size)
+            _check_sizes([archive.getinfo(name) for name in chosen], os.fstat(file.fileno()).st_size, at_least)
             return {name.removesuffix(".npy"): _read_array(archive, name) for name in chosen}
     except (DamagedError, FileNotFoundError):
         raise
@@ -253,12 +314,12 @@ def _check_gap(gap, described):
         raise DamagedError(f"{gap} bytes between the members of the archive belong to none")
 
 
-def _check_sizes(members, size):
+def _check_sizes(members, size, at_least):
     """Raise DamagedError for members that only other programs than NumPy compress, or that an honest file has not."""
     if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
         raise DamagedError("compressed in another way than numpy.savez_compressed does")
     claimed = sum(member.file_size for member in members)
-    if claimed > max(SMALL, RATIO * size):
+    if claimed > max(SMALL, at_least, RATIO * size):
         raise DamagedError(f"its arrays take {claimed} bytes, {claimed // size} times the file's {size}; if that is "
                            "so, save them with numpy.savez, which does not compress")
 

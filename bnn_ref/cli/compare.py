@@ -3,11 +3,10 @@
 The papers show the variants of one system so: what binarization costs is seen best beside the network without it.
 """
 
-import json
 import textwrap
 from dataclasses import dataclass
 
-from ..files import DamagedError, printable, read_arrays, without_middle
+from ..files import printable, without_middle
 from ..nets import network
 from ..training import runs
 from . import choices, text
@@ -17,7 +16,6 @@ from .terminal import say
 
 MOST = 8                              # runs in a picture whose colours can still be told apart
 NAME = 50                             # characters of a run's name in a picture
-EPOCH = ("epoch", "loss", "valid_error", "seconds")
 
 
 @dataclass(frozen=True)
@@ -71,32 +69,12 @@ def show_compare(options):
 
 def _read(folder, name):
     """The Run in a folder. Raises runs.RunError for one that is damaged or none."""
-    record = runs.read(folder)
-    if text.is_text(record["settings"]["data"]):
+    run = runs.read(folder)
+    if text.is_cross_validation(run):
         raise runs.RunError(f"{folder}: a cross-validation, which has no curves to compare")
-    finished = "test_error" in record
-    stands, file = (record, "run.json") if finished else (_checkpoint(folder), "checkpoint.npz")
-    try:
-        history, best_epoch = list(stands["history"]), stands["best_epoch"]
-        numbers = [epoch[key] for epoch in history for key in EPOCH] + [record.get("test_error", 0)]
-        whole = all(isinstance(number, (int, float)) for number in numbers) and best_epoch in range(len(history) + 1)
-    except (KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise runs.RunError(f"{folder / file} is damaged: expected the epochs of a run, and which was the best")
-    total = sum(chosen.epochs for chosen, _ in choices.rounds_of(record["settings"], record["examples"]))
-    return Run(name, record, history, best_epoch, finished, total)
-
-
-def _checkpoint(folder):
-    """What the checkpoint of an unfinished run says in words, {"history": [...], "best_epoch": ...}."""
-    try:
-        arrays = read_arrays(folder / "checkpoint.npz", ("json",), ("json",))
-        return json.loads(arrays["json"].tobytes())
-    except FileNotFoundError:
-        return {"history": [], "best_epoch": 0}
-    except (DamagedError, ValueError) as error:
-        raise runs.RunError(f"{folder / 'checkpoint.npz'} is damaged: {error}") from None
+    stands = runs.so_far(folder, run)
+    total = sum(chosen.epochs for chosen, _ in choices.rounds_of(run["settings"], run["shape"]))
+    return Run(name, run, stands["history"], stands["best_epoch"], "test_error" in run, total)
 
 
 def _cells(run):

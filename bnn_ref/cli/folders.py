@@ -15,23 +15,28 @@ def _default(settings):
     return Path("runs") / "-".join(parts)
 
 
-def find(options, settings):
-    """(folder, record of the run to go on with); the record is None without --resume, or where there is none yet."""
+def find(options, settings, held):
+    """(folder, the run there to go on with); the run is None without --resume, or where there is none yet.
+
+    held: an ExitStack; until it ends nobody else trains into the folder of that run.
+    """
     folder = options.out or _default(settings)
     if not options.resume:
         return folder, None
     folder = options.out or runs.newest(folder)
-    return folder, runs.read(folder) if runs.exists(folder) else None
+    if not runs.exists(folder):
+        return folder, None
+    held.enter_context(runs.hold(folder))
+    return folder, runs.read(folder)
 
 
-def begin(options, folder, run):
-    """Begin a run in that folder or, where it is in use and nobody named it, in the next one. Returns (folder, record).
+def begin(options, folder, run, held):
+    """Begin a run in that folder or, where it is in use and nobody named it, in the next one. Returns (folder, run).
 
-    Raises runs.RunError for a folder in use that --out names, OSError for one that cannot be made.
+    held: as of `find`. Raises runs.RunError for a folder in use that --out names, OSError for one that cannot be made.
     """
-    if options.out:
-        return folder, runs.begin(folder, run)
-    place, record = runs.begin_another(folder, run)
+    place, run = (folder, runs.begin(folder, run)) if options.out else runs.begin_another(folder, run)
+    held.enter_context(runs.hold(place))
     if place != folder:
         say(f"{folder} is there already: this run goes to {place}")
-    return place, record
+    return place, run

@@ -10,6 +10,7 @@ import json
 import statistics
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,14 +47,15 @@ def rows_of(folders, note=""):
     if one["data"] not in published.DATA or one["paper"] not in PAPERS:
         raise runs.RunError(f"{folders[0]}: {one['paper']} on {one['data']} is nothing that others could repeat; the "
                             f"table has runs on {', '.join(published.DATA)}")
-    cpu = [record.get("cpu_seconds") for record in records]
+    cpu = [record["cpu_seconds"] for record in records]
     shared = {
         "epochs": len(records[0]["history"]) if "rounds" in records[0] else one["epochs"],
         "minutes": round(max(record["seconds"] for record in records) / 60, 2),
-        "cpu_minutes": None if None in cpu else round(max(cpu) / 60, 2),
+        "cpu_minutes": round(max(cpu) / 60, 2),
         **_sources(records[0].get("versions", {})),
     }
     described = {name: one[name] for name in ("paper", "variant", "data", "preset", "net")}
+    described |= {"layers": one["layers"]} if one["layers"] else {}
     return [{"kind": "error", **described, "form": form, "note": note, "command": _command(one), "seeds": seeds,
              "test_errors": [round(by_form[form], 4) for by_form in errors], **shared} for form in errors[0]]
 
@@ -62,14 +64,8 @@ def _errors(folder, record):
     """{form: test error} of a finished run."""
     if "test_error" not in record:
         raise runs.RunError(f"{folder}: expected finished runs that differ in the seed alone; this one is not finished")
-    try:
-        rounds = {f"round {number}": error for number, error in enumerate(record.get("rounds", []), 1)}
-        errors = {**(rounds or {"": record["test_error"]}), **record.get("forms", {})}
-        if all(isinstance(number, (int, float)) for number in [*errors.values(), record["seconds"]]):
-            return errors
-    except (TypeError, KeyError):
-        pass
-    raise runs.RunError(f"{folder}: run.json is damaged: expected errors and seconds as numbers")
+    rounds = {f"round {number}": error for number, error in enumerate(record.get("rounds", []), 1)}
+    return {**(rounds or {"": record["test_error"]}), **record.get("forms", {})}
 
 
 def _but_the_seed(record):
@@ -94,15 +90,15 @@ def _options(settings):
 def _command(settings):
     """What repeats a run, but for its seed."""
     command = f"bnn-ref train {settings['paper']} {_options(settings)}"
-    for name in runs.CHANGES:
+    for name in ("lr", "batch", "layers"):
         if settings[name] is not None:
             command += f" --{name} {settings[name]}"
+    epochs = choices.epochs_typed(settings)
     try:
-        epochs = recipe.choose(PAPERS[settings["paper"]].RECIPES, settings["data"], settings["net"],
-                               settings["preset"], settings["variant"]).epochs
-    except KeyError:                             # a text task, or a recipe that is gone
-        epochs = None
-    return command if epochs == settings["epochs"] else f"{command} --epochs {settings['epochs']}"
+        own = choices.rounds_of({**settings, "epochs": None}, ())
+        return command if epochs == str(sum(chosen.epochs for chosen, _ in own)) else f"{command} --epochs {epochs}"
+    except runs.RunError:                        # a text task, or a recipe that is gone
+        return f"{command} --epochs {epochs}"
 
 
 # --- a row of 20 steps ---------------------------------------------------------------------------------------------
@@ -123,6 +119,7 @@ def time_steps(net, chosen, shape, examples):
     labels = np.arange(examples) % CLASSES
     noise = data.Dataset("noise", images, labels, images[:1], labels[:1], images[:1], labels[:1])
     moments, totals = [], []
+    way = replace(loop.choose_way(loop.work(net, chosen, shape, examples)), warm=None)    # from the first step on
 
     def tick(epoch, done, total, loss):
         moments.append(time.perf_counter())
@@ -131,7 +128,7 @@ def time_steps(net, chosen, shape, examples):
             raise _Enough
 
     try:
-        list(loop.train(net, chosen, noise, loop.start(net, chosen, 0), 0, tick))
+        list(loop.train(net, chosen, noise, loop.start(net, chosen, 0), 0, tick, way=way))
     except _Enough:
         pass
     return np.diff(moments).tolist(), totals[0]
@@ -183,8 +180,8 @@ def _timed(options):
     """The row that --steps asks for."""
     options.data, options.preset = options.data or "cifar10", options.preset or "paper"
     settings = choices.choose(options)
-    shape, examples = TRAINING[options.data]
-    chosen, vocabulary = choices.rounds_of(settings, examples)[-1]
+    shape, _ = TRAINING[options.data]
+    chosen, vocabulary = choices.rounds_of(settings, shape)[-1]
     return steps_row(settings, choices.build_network(chosen, shape, CLASSES, vocabulary), chosen,
                      options.note)
 

@@ -63,12 +63,25 @@ def param_specs(steps):
     return specs
 
 
+def shapes(steps):
+    """({name: shape} of the parameters, {name: shape} of the running statistics) that `init` makes, which can be much
+    memory."""
+    return ({name: spec.shape for name, spec in param_specs(steps).items()},
+            {f"{step.name}.{name}": shape for step in steps for name, shape, _ in step.running})
+
+
 def init(steps, rng, dtype=np.float32):
     """Initial parameters and running statistics: two dicts of arrays under full-path names."""
     params = {name: spec.init(rng, spec.shape).astype(dtype) for name, spec in param_specs(steps).items()}
     running = {f"{step.name}.{name}": np.full(shape, value, dtype)
                for step in steps for name, shape, value in step.running}
     return params, running
+
+
+def zeros(steps, dtype=np.float32):
+    """As `init`, of zeros: for what needs shapes alone."""
+    return ({name: np.zeros(spec.shape, dtype) for name, spec in param_specs(steps).items()},
+            {f"{step.name}.{name}": np.zeros(shape, dtype) for step in steps for name, shape, _ in step.running})
 
 
 def _arrays(step, params, running):

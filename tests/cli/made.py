@@ -6,8 +6,9 @@ import numpy as np
 
 from bnn_ref import data
 from bnn_ref.cli import choices
+from bnn_ref.files import sha256
 from bnn_ref.nets import network, recipe
-from bnn_ref.training import runs
+from bnn_ref.training import record
 
 HALF = 128                            # of the 256 units of a hidden layer
 
@@ -20,8 +21,8 @@ def made_run(folder, paper, variant, source, change=None, data_dir=None, net="ml
     """
     dataset = data.load(source, data_dir)
     settings = {"paper": paper, "data": str(source), "preset": "quick", "net": net, "variant": variant, "epochs": 3,
-                "lr": None, "batch": None, "seed": 0}
-    chosen, vocabulary = choices.rounds_of(settings, len(dataset.train_x))[-1]
+                "lr": None, "batch": None, "layers": None, "first_epochs": None, "seed": 0}
+    chosen, vocabulary = choices.rounds_of(settings, dataset.shape)[-1]
     rng = np.random.default_rng(1)
     params, running = network.init(recipe.build(chosen, dataset.shape, dataset.classes, vocabulary), rng)
     for array in running.values():
@@ -33,9 +34,10 @@ def made_run(folder, paper, variant, source, change=None, data_dir=None, net="ml
     history = [{"epoch": epoch, "lr": 0.1, "loss": 1 / epoch, "valid_error": error, "seconds": 1.0, "cpu_seconds": 1.0}
                for epoch, error in enumerate((30.0, 10.0, 20.0), 1)]
     (folder / "run.json").write_text(json.dumps({
-        "format": runs.FORMAT, "settings": settings, "recipe": chosen.as_text(), "shape": list(dataset.shape),
+        "format": record.FORMAT, "settings": settings, "recipe": chosen.as_text(), "shape": list(dataset.shape),
         "classes": dataset.classes, "examples": len(dataset.train_x), "fingerprint": dataset.fingerprint,
-        "history": history, "best_epoch": 2, "test_error": 50.0, "seconds": 3.0, "cpu_seconds": 3.0}))
+        "history": history, "best_epoch": 2, "test_error": 50.0, "seconds": 3.0, "cpu_seconds": 3.0,
+        "params_sha256": sha256(folder / "params.npz")}))
     return folder
 
 
@@ -48,7 +50,8 @@ def save_greys(path, dark, bright, test):
     """A data set of two greys, 20 training pictures of each; `test` says which are tested, 0 or 1."""
     levels = np.array([dark, bright])
     y = np.arange(40) % 2
-    data.save(path, grey(*levels[y]), y, grey(*levels[test]), np.array(test), grey(*levels), np.arange(2))
+    data.save(path, grey(*levels[y]), y, grey(*levels[test]), np.array(test), grey(*levels), np.arange(2),
+              replace=True)
     return path
 
 

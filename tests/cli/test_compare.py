@@ -16,13 +16,14 @@ from matplotlib.text import Text
 from bnn_ref.cli import choices, compare, main, plots
 from bnn_ref.nets import network, recipe
 from bnn_ref.papers import float_baseline, measured
-from bnn_ref.training import runs
+from bnn_ref.training import record
 from tests.cli.command import refused
 from tests.cli.made import made_run, save_greys
 
-RECORD = {"format": runs.FORMAT, "recipe": {}, "shape": [1, 8, 8], "classes": 10, "examples": 1257, "fingerprint": "f"}
+RECORD = {"format": record.FORMAT, "recipe": {}, "shape": [1, 8, 8], "classes": 10, "examples": 1257,
+          "fingerprint": "f"}
 SETTINGS = {"paper": "bnn", "data": "digits", "preset": "quick", "net": "mlp", "variant": "deterministic", "epochs": 60,
-            "seed": 0}
+            "seed": 0, "lr": None, "batch": None, "layers": None, "first_epochs": None}
 
 
 @pytest.fixture(autouse=True)
@@ -40,16 +41,16 @@ def trained(tmp_path_factory):
 
 
 def epochs(errors):
-    return [{"epoch": number, "lr": 0.1, "loss": 1 / number, "valid_error": error, "seconds": 40.0}
-            for number, error in enumerate(errors, 1)]
+    return [{"epoch": number, "lr": 0.1, "loss": 1 / number, "valid_error": error, "seconds": 40.0,
+             "cpu_seconds": 40.0} for number, error in enumerate(errors, 1)]
 
 
 def finished(name, errors=(9.0, 5.0, 7.0), best=2, settings=(), **more):
     folder = Path(name)
     folder.mkdir(parents=True)
-    record = {**RECORD, "settings": SETTINGS | dict(settings), "test_error": 6.25, "best_epoch": best,
-              "history": epochs(errors), **more}
-    (folder / "run.json").write_text(json.dumps({key: value for key, value in record.items() if value is not None}))
+    run = {**RECORD, "settings": SETTINGS | dict(settings), "test_error": 6.25, "best_epoch": best, "seconds": 1.0,
+           "cpu_seconds": 1.0, "params_sha256": 64 * "0", "history": epochs(errors), **more}
+    (folder / "run.json").write_text(json.dumps({key: value for key, value in run.items() if value is not None}))
     return name
 
 
@@ -57,10 +58,11 @@ def stopped(name, errors=(9.0, 8.0), best=2, settings=(), stands=None):
     """An unfinished run; errors None: without a checkpoint. stands: what the checkpoint says instead."""
     folder = Path(name)
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({**RECORD, "settings": SETTINGS | dict(settings)}))
+    run = {**RECORD, "settings": SETTINGS | dict(settings)}
+    (folder / "run.json").write_text(json.dumps(run))
     if errors is not None:
-        said = json.dumps({"epoch": 2, "best_epoch": best, "history": epochs(errors), "t": 9} if stands is None
-                          else stands)
+        said = json.dumps({"of": record.identity(run), "epoch": len(errors), "best_epoch": best,
+                           "history": epochs(errors), "t": 9} if stands is None else stands)
         np.savez(folder / "checkpoint.npz", json=np.frombuffer(said.encode(), np.uint8), w=np.zeros(3))
     return name
 
@@ -83,7 +85,7 @@ def test_the_table_has_finished_and_unfinished_runs(capsys):
 
 
 def test_epochs_of_both_rounds_count(capsys):
-    settings = {"paper": "bitwise", "variant": "two-bit", "epochs": 5}
+    settings = {"paper": "bitwise", "variant": "two-bit", "epochs": 45}
     finished("a", errors=[5.0] * 45, best=43, settings=settings)
     stopped("b", errors=[5.0] * 41, best=41, settings=settings)
     assert main.main(["compare", "a", "b"]) == 0
@@ -310,21 +312,23 @@ def test_mistakes_in_one_line(capsys):
     assert main.main(["compare", *(f"r{number}" for number in range(8))]) == 0
 
 
-@pytest.mark.parametrize("damage", [
-    {"history": None}, {"history": 3}, {"history": [3]}, {"history": [{"epoch": 1}]}, {"best_epoch": None},
-    {"best_epoch": 4}, {"best_epoch": -1}, {"best_epoch": "1"}, {"best_epoch": [1]}, {"test_error": "6"},
-    {"history": [{"epoch": 1, "loss": 1.0, "valid_error": "9", "seconds": 1.0}], "best_epoch": 1}])
-def test_damaged_records(damage, capsys):
-    finished("a", **damage)
-    error = refused(capsys, "compare", "a")
-    assert "run.json is damaged: expected the epochs of a run, and which was the best" in error
+def test_damaged_records(capsys):
+    finished("a", best=4)
+    assert "run.json is damaged, or of another version: best_epoch: expected an epoch of history, 1 to 3, got 4" in (
+        refused(capsys, "compare", "a"))
 
 
-@pytest.mark.parametrize("stands", [{}, [], 3, {"history": [], "best_epoch": 1}, {"history": epochs([3.0])},
-                                    {"best_epoch": 0}])
-def test_damaged_checkpoints(stands, capsys):
+@pytest.mark.parametrize(("stands", "says"), [({}, "of is missing"), ([], "expected names and values, got []")])
+def test_damaged_checkpoints(stands, says, capsys):
     stopped("a", stands=stands)
-    assert "checkpoint.npz is damaged: expected the epochs" in refused(capsys, "compare", "a")
+    assert re.search(f"checkpoint.npz is damaged: .*{re.escape(says)}", refused(capsys, "compare", "a"))
+
+
+def test_a_checkpoint_of_another_run(capsys):
+    stopped("a")
+    stopped("b", settings={"seed": 1})
+    shutil.copy("b/checkpoint.npz", "a/checkpoint.npz")
+    assert "checkpoint.npz is of another run than run.json beside it" in refused(capsys, "compare", "a")
 
 
 def test_checkpoints_that_cannot_be_read(capsys):
@@ -332,9 +336,9 @@ def test_checkpoints_that_cannot_be_read(capsys):
     shutil.copytree("a", "b")
     content = Path("a/checkpoint.npz").read_bytes()
     Path("a/checkpoint.npz").write_bytes(content[:-40])
-    assert "checkpoint.npz is damaged: cannot be read" in refused(capsys, "compare", "a")
+    assert "checkpoint.npz: cannot be read" in refused(capsys, "compare", "a")
     np.savez("b/checkpoint.npz", w=np.zeros(3))
-    assert "checkpoint.npz is damaged: json missing" in refused(capsys, "compare", "b")
+    assert "checkpoint.npz: json missing" in refused(capsys, "compare", "b")
     np.savez("b/checkpoint.npz", json=np.frombuffer(b"{", np.uint8))
     assert "checkpoint.npz is damaged" in refused(capsys, "compare", "b")
 
@@ -345,5 +349,6 @@ def test_a_run_of_another_version(capsys):
 
 
 def test_a_cross_validation(capsys):
-    finished("a", settings={"paper": "ebp", "variant": "binary", "data": "reuters_i6"}, history=[], best_epoch=None)
+    finished("a", settings={"paper": "ebp", "variant": "binary", "data": "reuters_i6"}, history=None,
+             best_epoch=None, by_epoch=[], recipe={"net": "120FC", "folds": "8"})
     assert "a: a cross-validation, which has no curves to compare" in refused(capsys, "compare", "a")

@@ -63,7 +63,8 @@ def test_a_run_folder_holds_what_is_promised(finished, capsys):
     assert sorted(contents(finished)) == ["curves.png", "params.npz", "run.json"]
     record = json.loads((finished / "run.json").read_text())
     assert record["settings"] == {"paper": "float", "data": "digits", "preset": "quick", "net": "mlp",
-                                  "variant": "real", "epochs": 3, "lr": None, "batch": None, "seed": 0}
+                                  "variant": "real", "epochs": 3, "lr": None, "batch": None,
+                                  "layers": None, "first_epochs": None, "seed": 0}
     assert [epoch["epoch"] for epoch in record["history"]] == [1, 2, 3]
     assert record["history"][record["best_epoch"] - 1]["valid_error"] == min(
         epoch["valid_error"] for epoch in record["history"])
@@ -79,7 +80,7 @@ def test_the_test_error_is_that_of_the_stored_network(finished):
     digits = data.load("digits")
     chosen = PAPERS["float"].RECIPES["digits", "mlp", "quick"]
     net = recipe.build(chosen, digits.shape, digits.classes, PAPERS["float"].VOCABULARIES["real"])
-    params, running = runs.load_params(finished, net)
+    params, running = runs.load_params(finished, record, net)
     assert record["test_error"] == training.error_rate(net, params, running, digits.test_x, digits.test_y) < 20
 
 
@@ -188,7 +189,7 @@ def test_killed_during_the_first_epoch(finished, tmp_path):
     time.sleep(0.2)
     killed.kill()
     killed.communicate()
-    assert sorted(contents(folder)) == ["run.json"]
+    assert sorted(contents(folder)) == ["run.json", "run.lock"]
     assert main.main([*FAST, "--out", str(folder), "--resume"]) == 0
     assert contents(folder)["params.npz"] == contents(finished)["params.npz"]
 
@@ -267,7 +268,7 @@ def test_resume_with_changed_data(capsys):
     data.save("own.npz", x, y, x, y)
     command = ["train", "float", "--data", "own.npz", "--epochs", "1", "--out", "run"]
     assert main.main(command) == 0
-    data.save("own.npz", 255 - x, y, x, y)
+    data.save("own.npz", 255 - x, y, x, y, replace=True)
     assert "the data changed" in refused(capsys, *command, "--resume")
 
 
@@ -291,11 +292,11 @@ def test_resume_with_a_changed_recipe(finished, capsys, tmp_path):
     (["train", "bnn", "--net", "rnn"], "invalid choice: 'rnn'"),
     (["train", "bnn", "--fast"], "unrecognized arguments: --fast"),
     (["train", "bnn", "--epoch", "3"], "unrecognized arguments: --epoch"),
-    (["train", "bnn", "--epochs", "0"], "whole number from 1 up, got '0'"),
-    (["train", "bnn", "--epochs", "-1"], "whole number from 1 up, got '-1'"),
-    (["train", "bnn", "--epochs", "two"], "whole number from 1 up, got 'two'"),
-    (["train", "bnn", "--epochs", "1.5"], "whole number from 1 up, got '1.5'"),
-    (["train", "bnn", "--epochs", "²"], "whole number from 1 up, got '²'"),
+    (["train", "bnn", "--epochs", "0"], "each of two rounds, as in 40+10, got '0'"),
+    (["train", "bnn", "--epochs", "-1"], "each of two rounds, as in 40+10, got '-1'"),
+    (["train", "bnn", "--epochs", "two"], "each of two rounds, as in 40+10, got 'two'"),
+    (["train", "bnn", "--epochs", "1.5"], "each of two rounds, as in 40+10, got '1.5'"),
+    (["train", "bnn", "--epochs", "²"], "each of two rounds, as in 40+10, got '²'"),
     (["train", "bnn", "--seed", "-1"], "whole number from 0 up, got '-1'"),
     (["train", "bnn", "--seed", "x"], "whole number from 0 up, got 'x'"),
     (["train", "bnn", "--data", "imagenet"], "imagenet"),
@@ -316,7 +317,7 @@ def test_a_folder_in_use_is_left_alone(finished, capsys):
     assert "choose another --out" in refused(capsys, *FAST, "--out", "mine")
     assert "choose another --out" in refused(capsys, *FAST, "--out", finished)
     Path("half").mkdir()
-    Path("half/run.json.0123.part").write_text("{")
+    Path("half/run.json.0123456789abcdef.part").write_text("{")
     Path("half/thesis.txt").write_text("years of work")
     assert "choose another --out" in refused(capsys, *FAST, "--out", "half")
     assert "choose another --out" in refused(capsys, *FAST, "--out", "half", "--resume")
@@ -394,7 +395,7 @@ def test_damaged_parameters(damage, finished, tmp_path, capsys):
 @pytest.mark.parametrize("damage", [
     lambda path: path.write_bytes(path.read_bytes()[:-100]),
     with_array("params/fc1.w", lambda w: w[:, :-1]), with_array("optimizer/m/fc1.w", lambda w: w[:, :-1]),
-    with_array("json", lambda w: w[:-1]), with_array("json", lambda w: np.frombuffer(b"{}", np.uint8)),
+    with_array("json", lambda w: w[:-2]), with_array("json", lambda w: np.frombuffer(b"{}", np.uint8)),
     with_array("json", lambda w: np.frombuffer(b"[]", np.uint8))])
 def test_a_damaged_checkpoint(damage, monkeypatch, capsys):
     with monkeypatch.context() as patch:
@@ -493,7 +494,7 @@ def test_recipes_of_every_data_set_build():
         assert presets == fewer.get(paper, every)
         for key in module.RECIPES:
             for variant in module.VOCABULARIES:
-                if key[3:] not in ((), (variant,)):
+                if key[:3] not in recipe.offered(module.RECIPES, variant):
                     continue
                 chosen = recipe.choose(module.RECIPES, *key[:3], variant)
                 for of, words in recipe.rounds(chosen, module.VOCABULARIES[variant]):

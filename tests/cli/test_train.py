@@ -4,9 +4,10 @@ What is the best epoch is scripted: validation errors are handed out, so that a 
 what it sees.
 """
 
-import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,7 +22,7 @@ from bnn_ref.kernels import compiled
 from bnn_ref.nets import recipe
 from bnn_ref.ops import binarize
 from bnn_ref.papers import PAPERS
-from bnn_ref.training import forms, loop, runs
+from bnn_ref.training import arithmetic, forms, loop, record, runs
 from bnn_ref.training.fast import dense as fast_dense
 from tests.cli.command import contents, refused
 
@@ -62,9 +63,9 @@ def seen(monkeypatch):
     saved, error_rate, form_error = runs.save_checkpoint, loop.error_rate, forms.error_rate
     tick, curves, histograms = progress.Progress.tick, plots.curves, plots.weight_histograms
 
-    def save(folder, state):
+    def save(folder, run, state):
         seen.states[state.epoch] = state
-        saved(folder, state)
+        saved(folder, run, state)
 
     def scripted(net, params, running, x, labels):
         if x is not None and len(x) == len(DIGITS.valid_x):
@@ -123,7 +124,8 @@ def test_what_is_left_of_a_run_is_its_best_epoch(seen):
         assert same(dict(stored), best.params | best.running)
     record = runs.read(Path("run"))
     assert record["settings"] == {"paper": "binaryconnect", "data": "digits", "preset": "quick", "net": "mlp",
-                                  "variant": "stochastic", "epochs": 4, "lr": None, "batch": None, "seed": 0}
+                                  "variant": "stochastic", "epochs": 6, "first_epochs": None, "lr": None, "batch": None,
+                                  "layers": None, "seed": 0}
     assert record["recipe"] == by_hand(1)[1].as_text()
     assert record["best_epoch"] == BEST
     assert record["history"] == list(seen.states[6].history)
@@ -336,7 +338,7 @@ def rates(record):
 
 
 def test_a_learning_rate_scales_that_of_every_epoch(seen):
-    train("--out", "run", "--lr", "0.006", "--epochs", "3")
+    train("--out", "run", "--lr", "0.006", "--epochs", "2+3")
     record = runs.read(Path("run"))
     assert record["settings"]["lr"] == 0.006 and record["settings"]["batch"] is None
     assert rates(record) == pytest.approx([2 * 3e-3 * 0.01 ** (epoch / 2) for epoch in range(2)]
@@ -345,9 +347,9 @@ def test_a_learning_rate_scales_that_of_every_epoch(seen):
 
 def test_a_rate_that_is_halved_is_so_as_often():
     settings = {"paper": "bnn", "data": "mnist", "net": "mlp", "preset": "quick", "variant": "shift", "epochs": None,
-                "batch": None}
-    (own, _), = choices.rounds_of({**settings, "lr": None}, 0)
-    (chosen, _), = choices.rounds_of({**settings, "lr": 2.0**-3}, 0)
+                "batch": None, "layers": None}
+    (own, _), = choices.rounds_of({**settings, "lr": None}, (1, 28, 28))
+    (chosen, _), = choices.rounds_of({**settings, "lr": 2.0**-3}, (1, 28, 28))
     assert chosen == replace(own, lr=(2.0**-3, 2.0**-10))
     assert [chosen.decay(*chosen.lr, epoch, 32) for epoch in range(1, 33)] == [
         8 * own.decay(*own.lr, epoch, 32) for epoch in range(1, 33)]
@@ -366,10 +368,10 @@ def test_the_recipe_s_own_rate_and_batch_change_nothing(quick):
 def test_no_recipe_changes_by_its_own_rate_and_batch():
     for name, paper in PAPERS.items():
         for (source, net, preset, *own), chosen in paper.RECIPES.items():
-            settings = {"paper": name, "data": source, "net": net, "preset": preset, "epochs": None,
+            settings = {"paper": name, "data": source, "net": net, "preset": preset, "epochs": None, "layers": None,
                         "variant": own[0] if own else next(iter(paper.VOCABULARIES))}
             if own or (source, net, preset, settings["variant"]) not in paper.RECIPES:
-                named = choices.rounds_of({**settings, "lr": chosen.lr[0], "batch": chosen.batch}, 50_000)
+                named = choices.rounds_of({**settings, "lr": chosen.lr[0], "batch": chosen.batch}, (1, 28, 28))
                 assert replace(named[-1][0], before=None) == replace(chosen, before=None), (name, settings)
 
 
@@ -397,20 +399,6 @@ def test_resume_takes_rate_and_batch_from_the_run_and_refuses_others(quick, caps
     again[3] = "plain"
     assert "the run in plain has its recipe's lr, not 0.25" in refused(capsys, *again, "--lr", "0.25")
     assert "the run in plain has its recipe's batch, not 300" in refused(capsys, *again, "--batch", "300")
-
-
-def test_a_run_from_before_there_were_rates_is_gone_on_with(quick, capsys):
-    assert main.main(["train", "float", "--out", "whole"]) == 0
-    stopped("float", "--out", "run")
-    for folder in ("run", "whole"):
-        record = json.loads(Path(folder, "run.json").read_text())
-        del record["settings"]["lr"], record["settings"]["batch"]
-        Path(folder, "run.json").write_text(json.dumps(record))
-    assert main.main(["train", "float", "--out", "run", "--resume"]) == 0
-    assert contents("run")["params.npz"] == contents("whole")["params.npz"]
-    capsys.readouterr()
-    assert main.main(["evaluate", "whole"]) == 0
-    assert capsys.readouterr().out == f"test error {runs.read(Path('run'))['test_error']:.2f} %\n"
 
 
 @pytest.mark.parametrize("text", ["0", "-0.1", "nan", "inf", "-inf", "1e-31", "1e31", "fast", "0,1", ""])
@@ -455,9 +443,15 @@ def called(monkeypatch, *args):
     return codes
 
 
+@pytest.fixture
+def at_once(monkeypatch):
+    """Kernels from the first minibatch on, and for however little there is to do."""
+    monkeypatch.setattr(loop, "FAST_WORK", 0)
+    monkeypatch.setattr(loop, "_begin_to_warm", lambda *args: None)
+
+
 @pytest.mark.parametrize("args", [(), ("--readable",)])
-def test_readable_runs_the_equations_also_where_kernels_would_be_sooner(args, monkeypatch):
-    monkeypatch.setattr(loop, "FAST_IMAGES", len(DIGITS.train_x))
+def test_readable_runs_the_equations_also_where_kernels_would_be_sooner(args, at_once, monkeypatch):
     monkeypatch.setitem(PAPERS["bnn"].RECIPES, KEY, recipe.Recipe("8FC-8FC", 1, 400, (3e-3, 3e-5)))
     codes = called(monkeypatch, "bnn", "--out", "run", *args)
     readable = bool(args) or not compiled.COMPILED
@@ -465,8 +459,7 @@ def test_readable_runs_the_equations_also_where_kernels_would_be_sooner(args, mo
     assert (fast_dense.sign_backward.__code__ in codes) != readable
 
 
-def test_readable_is_for_the_forms_too(monkeypatch):
-    monkeypatch.setattr(loop, "FAST_IMAGES", len(DIGITS.train_x))
+def test_readable_is_for_the_forms_too(at_once, monkeypatch):
     ways = []
     outputs = forms.outputs
 
@@ -479,8 +472,7 @@ def test_readable_is_for_the_forms_too(monkeypatch):
     assert ways == [loop.READABLE] * 2
 
 
-def test_readable_writes_the_same_bytes_and_is_no_setting(monkeypatch):
-    monkeypatch.setattr(loop, "FAST_IMAGES", len(DIGITS.train_x))
+def test_readable_writes_the_same_bytes_and_is_no_setting(at_once):
     stopped("binaryconnect", "--out", "mixed", "--readable", epoch=3)
     train("--out", "mixed", "--resume")                                        # round 1 readable, round 2 on kernels
     train("--out", "fast")
@@ -494,9 +486,9 @@ def test_readable_writes_the_same_bytes_and_is_no_setting(monkeypatch):
 
 
 def test_a_breakpoint_in_an_equation_is_hit(tmp_path):
-    """With as many pictures as MNIST's kernels begin at, and as a reader would set it."""
+    """Where there is as much to do as kernels begin at, and as a reader would set it."""
     rng = np.random.default_rng(0)
-    x = rng.integers(256, size=(loop.FAST_IMAGES, 1, 2, 2), dtype=np.uint8)
+    x = rng.integers(256, size=(2000, 1, 16, 16), dtype=np.uint8)
     y = np.arange(len(x)) % 2
     data.save("many.npz", x, y, x[:50], y[:50], x[:50], y[:50])
     typed = ["import bnn_ref.ops.binarize", "break bnn_ref.ops.binarize.sign_backward", "continue",
@@ -508,3 +500,108 @@ def test_a_breakpoint_in_an_equation_is_hit(tmp_path):
     assert re.search(r"binarize\.py\(\d+\)sign_backward\(\)", session.stdout), session.stdout + session.stderr
     assert "('hit with', (100, 1024), 'float32')" in session.stdout
     assert "epoch 1/" not in session.stdout
+
+
+# --- one run, one trainer, one arithmetic ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def twice(monkeypatch):
+    """`train float` of two short epochs: where it stops in the second, there is a checkpoint."""
+    monkeypatch.setitem(PAPERS["float"].RECIPES, KEY, recipe.Recipe("4FC", 2, 400, (3e-3, 3e-5)))
+
+
+def test_of_two_that_resume_the_second_is_refused_and_the_first_is_not_disturbed(twice, capsys):
+    stopped("float", "--out", "run", epoch=2)
+    with runs.hold(Path("run")):
+        assert f"run: process {os.getpid()} on " in refused(capsys, "train", "float", "--out", "run", "--resume")
+    assert main.main(["train", "float", "--out", "run", "--resume"]) == 0
+
+
+def test_what_finished_while_one_waited_is_not_trained_again(twice, monkeypatch, capsys):
+    """run.json is read by who holds the folder: a moment before, it may have been finished by another."""
+    assert main.main(["train", "float", "--out", "whole"]) == 0
+    stopped("float", "--out", "run", epoch=2)
+    hold = runs.hold
+
+    def late(folder):
+        monkeypatch.setattr(runs, "hold", hold)
+        shutil.rmtree(folder)
+        shutil.copytree("whole", folder)
+        return hold(folder)
+
+    monkeypatch.setattr(runs, "hold", late)
+    capsys.readouterr()
+    assert main.main(["train", "float", "--out", "run", "--resume"]) == 0
+    assert capsys.readouterr().out.startswith("run is finished already\n")
+
+
+def test_a_checkpoint_of_another_seed_is_refused(twice, capsys):
+    stopped("float", "--out", "run", epoch=2)
+    stopped("float", "--out", "other", "--seed", "1", epoch=2)
+    shutil.copy("other/checkpoint.npz", "run/checkpoint.npz")
+    assert "run/checkpoint.npz is of another run than run.json beside it" in refused(
+        capsys, "train", "float", "--out", "run", "--resume")
+
+
+def test_parameters_of_another_run_are_refused(twice, capsys):
+    for seed in "01":
+        assert main.main(["train", "float", "--out", f"run{seed}", "--seed", seed]) == 0
+    shutil.copy("run1/params.npz", "run0/params.npz")
+    for command in (["evaluate", "run0"], ["pack", "run0", "--out", "a.bnn"], ["features", "run0", "--out", "a.png"]):
+        assert "run0/params.npz: not the file that this run wrote" in refused(capsys, *command)
+
+
+@pytest.mark.parametrize("field", ["seed", "variant", "shape", "classes", "examples"])
+def test_run_json_that_was_changed_since_is_refused(field, twice, capsys):
+    stopped("float", "--out", "run", epoch=2)
+    run = runs.read(Path("run"))
+    other = {"seed": 1, "variant": "x", "shape": [1, 4, 16], "classes": 9, "examples": 1000}[field]
+    if field in run:
+        run[field] = other
+    else:
+        run["settings"][field] = other
+    Path("run/run.json").write_bytes(record.write(run))
+    refused(capsys, "train", "float", "--out", "run", "--resume")
+
+
+def elsewhere(monkeypatch):
+    """As on another machine: the first step has other last bits, and BLAS another name."""
+    describe, other = arithmetic.describe, {"first_step": 64 * "0", "blas": "b 2"}
+    monkeypatch.setattr(arithmetic, "describe", lambda *args: {**describe(*args), **other})
+
+
+def test_where_sums_round_otherwise_it_is_said_or_refused(twice, monkeypatch, capsys):
+    stopped("float", "--out", "run", epoch=2)
+    before = contents("run")
+    began = runs.read(Path("run"))["arithmetic"]
+    with monkeypatch.context() as patch:
+        elsewhere(patch)
+        error = refused(capsys, "train", "float", "--out", "run", "--resume", "--exact")
+        assert f"run: this run began where sums round otherwise (blas {began['blas']}, now b 2): go on there" in error
+        assert contents("run") == before
+        assert main.main(["train", "float", "--out", "run", "--resume"]) == 0
+    assert re.fullmatch(r"bnn-ref: warning: run: this run .*, now b 2\): it will not end in the bytes of a run in one "
+                        r"go; --exact refuses that\n", capsys.readouterr().err)
+    assert runs.read(Path("run"))["arithmetic"] == began
+
+
+def test_where_sums_round_alike_nothing_is_said(twice, monkeypatch, capsys):
+    stopped("float", "--out", "run", epoch=2)
+    describe = arithmetic.describe
+    monkeypatch.setattr(arithmetic, "describe", lambda *args: {**describe(*args), "machine": "another"})
+    capsys.readouterr()
+    assert main.main(["train", "float", "--out", "run", "--resume", "--exact"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_that_has_no_epoch_yet_may_begin_anywhere(twice, monkeypatch, capsys):
+    stopped("float", "--out", "run", epoch=2)
+    Path("run/checkpoint.npz").unlink()
+    elsewhere(monkeypatch)
+    assert main.main(["train", "float", "--out", "run", "--resume", "--exact"]) == 0
+    assert runs.read(Path("run"))["arithmetic"]["blas"] == "b 2"
+
+
+def test_exact_goes_with_resume(capsys):
+    assert "--exact: goes with --resume" in refused(capsys, "train", "float", "--exact")

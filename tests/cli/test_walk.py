@@ -19,7 +19,7 @@ SUITE = {  # what could go wrong where
     "a folder of letters below": ["compare"],
     "threads x": ["version", "papers"],
     "threads 0": ["pack"],
-    "Numba threads 0": ["pack"],
+    "Numba threads 0": ["train fast"],
     "Numba threads -3": ["evaluate file"],
     "Numba features": ["evaluate rung"],
     "Matplotlib backend": ["train"],

@@ -7,7 +7,7 @@ import time
 
 from . import harness
 
-KINDS = ("packed", "npz", "archives")
+KINDS = ("packed", "npz", "runs", "archives")
 
 
 def main(arguments=None):

@@ -262,8 +262,8 @@ def test_stopped_in_any_epoch_of_two_rounds_and_resumed_gives_the_same_bytes(sto
     saved = runs.save_checkpoint
     count = iter(range(1, 100))
 
-    def save_and_stop(folder, state):
-        saved(folder, state)
+    def save_and_stop(folder, run, state):
+        saved(folder, run, state)
         if next(count) == stop:
             raise KeyboardInterrupt
 

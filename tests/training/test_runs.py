@@ -3,18 +3,25 @@
 import json
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bnn_ref.training import loop, runs
+from bnn_ref.files import sha256
+from bnn_ref.nets import network, steps
+from bnn_ref.training import loop, record, runs
 
 RUN = {"settings": {"paper": "float", "data": "digits", "preset": "quick", "net": "mlp", "variant": "real", "epochs": 1,
-                    "seed": 0},
+                    "seed": 0, "lr": None, "batch": None, "layers": None, "first_epochs": None},
        "recipe": {}, "shape": [1, 8, 8], "classes": 10, "examples": 9, "fingerprint": "f"}
-RECORD = {"format": runs.FORMAT, **RUN}
-READ = {**RECORD, "settings": {**RUN["settings"], "lr": None, "batch": None}}
+READ = {"format": record.FORMAT, **RUN}
+HISTORY = tuple({"epoch": epoch, "lr": 0.1, "loss": 1 / epoch, "valid_error": 50.0, "seconds": 1.5, "cpu_seconds": 2.5}
+                for epoch in range(1, 8))
+RESULT = {"test_error": 2.0, "best_epoch": 4, "seconds": 3.0, "cpu_seconds": 4.0}
+FINISHED = {**RESULT, "history": list(HISTORY), "params_sha256": 64 * "0"}
+PART = ".0123456789abcdef.part"
 
 
 @pytest.fixture(autouse=True)
@@ -29,22 +36,23 @@ def names(folder):
 # --- who gets a folder ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("there", [None, [], ["run.json.0123.part"], ["run.json.01.part.23.part", "run.json.4.part"]])
+@pytest.mark.parametrize("there", [None, [], [f"run.json{PART}"], [f"run.json{PART}{PART}", f"run.json{PART}"]])
 def test_a_folder_that_nobody_uses(there):
     if there is not None:
         Path("a/run").mkdir(parents=True)
         for name in there:
             Path("a/run", name).write_text("{")
-    assert runs.begin(Path("a/run"), RUN) == RECORD
+    assert runs.begin(Path("a/run"), RUN) == READ
     assert names("a/run") == sorted(["run.json", *(there or [])])
     runs.tidy(Path("a/run"))
     assert names("a/run") == ["run.json"]
-    assert json.loads(Path("a/run/run.json").read_text()) == RECORD
+    assert json.loads(Path("a/run/run.json").read_text()) == READ
     assert runs.read(Path("a/run")) == READ
 
 
-@pytest.mark.parametrize("there", [["thesis.txt"], ["run.json.0123.part", "thesis.txt"], ["run.json"], ["run.json.old"],
-                                   ["checkpoint.npz"], ["params.npz.0123.part"], ["run.json.0123.part", "run.json"]])
+@pytest.mark.parametrize("there", [["thesis.txt"], [f"run.json{PART}", "thesis.txt"], ["run.json"], ["run.json.old"],
+                                   ["checkpoint.npz"], [f"params.npz{PART}"], [f"run.json{PART}", "run.json"],
+                                   ["run.json.x.part"], ["run.json.backup"], [f"run.json{PART}x"]])
 def test_a_folder_in_use(there):
     Path("run").mkdir()
     for name in there:
@@ -99,7 +107,7 @@ def test_many_at_one_moment_get_a_folder_each():
         ready.wait()
         got.append((runs.begin_another(Path("a/run"), {**RUN, "examples": number})[0], number))
 
-    threads = [threading.Thread(target=begin, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=begin, args=(number,)) for number in range(1, 9)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -138,7 +146,7 @@ def test_a_disk_that_is_full_leaves_an_empty_folder(monkeypatch):
 def run(name, **more):
     folder = Path(name)
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({**RECORD, **more}))
+    (folder / "run.json").write_text(json.dumps({**READ, **more}))
 
 
 @pytest.mark.parametrize(("there", "place"), [
@@ -147,7 +155,7 @@ def run(name, **more):
 def test_the_next_name(there, place):
     for name in there:
         run(f"a.b/{name}")
-    assert runs.begin_another(Path("a.b/run"), RUN) == (Path("a.b", place), RECORD)
+    assert runs.begin_another(Path("a.b/run"), RUN) == (Path("a.b", place), READ)
 
 
 def test_a_name_is_taken_as_it_is_written():
@@ -163,33 +171,12 @@ def test_a_name_is_taken_as_it_is_written():
     ({"run-9": False, "run-10": False}, "run-10"), ({"run-2": False, "other": False, "run-2-2": False}, "run-2")])
 def test_the_newest(there, newest):
     for name, finished in there.items():
-        run(f"a/{name}", **({"test_error": 0.0} if finished else {}))
+        run(f"a/{name}", **(FINISHED if finished else {}))
     Path("a/run-50").mkdir(parents=True)                                       # no run
     assert runs.newest(Path("a/run")) == Path("a", newest)
 
 
 # --- what is in one ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("settings", "fits"), [
-    ({}, True), ({"lr": 0.5, "batch": 3}, True), ({"lr": None, "batch": None}, True), ({"lr": "0.5"}, False),
-    ({"lr": [0.5]}, False), ({"batch": 2.5}, False), ({"batch": "3"}, False), ({"epochs": None}, False),
-    ({"seed": "0"}, False)])
-def test_settings_are_checked(settings, fits):
-    run("run", settings={**RUN["settings"], **settings})
-    if fits:
-        assert runs.read(Path("run"))["settings"] == {**READ["settings"], **settings}
-    else:
-        with pytest.raises(runs.RunError, match=r"run.json is damaged or not by this version"):
-            runs.read(Path("run"))
-
-
-@pytest.mark.parametrize("more", [{"shape": [8, 8]}, {"shape": [1, 8, "8"]}, {"settings": []}, {"recipe": None},
-                                  {"format": runs.FORMAT - 1}, {"examples": "9"}, {"fingerprint": 3}])
-def test_records_are_checked(more):
-    run("run", **more)
-    with pytest.raises(runs.RunError, match=r"run.json is damaged or not by this version"):
-        runs.read(Path("run"))
 
 
 def state(epoch=7, best=4):
@@ -199,7 +186,7 @@ def state(epoch=7, best=4):
 
     return loop.State(epoch, arrays(10), {"bn1.mean": np.full(2, 20.0)},
                       {"m": arrays(30), "v": arrays(40), "t": 99}, arrays(50), {"bn1.mean": np.full(2, 60.0)}, best,
-                      ({"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}))
+                      HISTORY[:epoch])
 
 
 def like(state):
@@ -212,13 +199,15 @@ def like(state):
 
 
 def test_a_checkpoint_is_the_whole_state():
-    assert runs.epochs_done(Path(".")) == 0
+    here = Path(".")
+    assert runs.so_far(here, READ) == {"epoch": 0, "best_epoch": 0, "history": []}
     first = like(state())
-    assert runs.load_checkpoint(Path("."), first) is first
-    runs.save_checkpoint(Path("."), state(epoch=3))
-    runs.save_checkpoint(Path("."), state())
-    assert runs.epochs_done(Path(".")) == 7
-    loaded = runs.load_checkpoint(Path("."), first)
+    assert runs.load_checkpoint(here, READ, first) is first
+    runs.save_checkpoint(here, READ, state(epoch=5))
+    runs.save_checkpoint(here, READ, state())
+    told = runs.so_far(here, READ)
+    assert (told["epoch"], told["best_epoch"], tuple(told["history"])) == (7, 4, HISTORY)
+    loaded = runs.load_checkpoint(here, READ, first)
     assert (loaded.epoch, loaded.best_epoch, loaded.history) == (7, 4, state().history)
     assert loaded.optimizer["t"] == 99
     for field in ("params", "running", "best_params", "best_running"):
@@ -226,13 +215,47 @@ def test_a_checkpoint_is_the_whole_state():
     np.testing.assert_equal(loaded.optimizer, state().optimizer)
 
 
+@pytest.mark.parametrize(("name", "value"), [("seed", 1), ("epochs", 2), ("variant", "other"), ("lr", 0.5)])
+def test_a_checkpoint_of_another_run(name, value):
+    runs.save_checkpoint(Path("."), {**READ, "settings": {**READ["settings"], name: value}}, state())
+    for read in (lambda: runs.so_far(Path("."), READ), lambda: runs.load_checkpoint(Path("."), READ, like(state()))):
+        with pytest.raises(runs.RunError, match=r"checkpoint.npz is of another run than run.json beside it"):
+            read()
+
+
+def test_a_checkpoint_belongs_to_its_run_whatever_else_that_records():
+    runs.save_checkpoint(Path("."), READ, state())
+    assert runs.so_far(Path("."), {**READ, "rounds": [1.0], "versions": {"numpy": "1"}})["epoch"] == 7
+
+
+@pytest.mark.parametrize("field", ["params", "running", "best_params", "best_running", "optimizer"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_checkpoint_that_is_not_finite(field, bad):
+    broken = state()
+    arrays = getattr(broken, field)
+    next(iter((arrays["m"] if field == "optimizer" else arrays).values())).flat[-1] = bad
+    runs.save_checkpoint(Path("."), READ, broken)
+    with pytest.raises(runs.RunError, match=rf"checkpoint.npz: {field}/.* holds NaN or infinity"):
+        runs.load_checkpoint(Path("."), READ, like(state()))
+
+
+def finish():
+    """A finished run in this folder, of the net that is `NET`."""
+    run = runs.begin(Path("."), RUN)
+    params, running = network.init(NET, np.random.default_rng(0))
+    final = replace(state(), best_params=params, best_running=running)
+    return runs.finish(Path("."), run, final, RESULT), params, running
+
+
 def test_a_finished_run_has_the_best_parameters_and_what_was_known_before():
-    record = runs.note(Path("."), runs.begin(Path("."), RUN), {"rounds": [1.0]})
-    runs.save_checkpoint(Path("."), state())
-    finished = runs.finish(Path("."), record, state(), {"test_error": 2.0, "best_epoch": 4})
-    assert finished == {**RECORD, "rounds": [1.0], "test_error": 2.0, "best_epoch": 4, "history": state().history}
-    assert runs.read(Path(".")) == {**READ, **json.loads(json.dumps(finished)), "settings": READ["settings"]}
+    run = runs.note(Path("."), runs.begin(Path("."), RUN), {"rounds": [1.0]})
+    runs.save_checkpoint(Path("."), run, state())
+    finished = runs.finish(Path("."), run, state(), RESULT)
+    assert finished == {**READ, "rounds": [1.0], **RESULT, "history": list(HISTORY),
+                        "params_sha256": sha256("params.npz")}
+    assert runs.read(Path(".")) == finished
     assert names(".") == ["params.npz", "run.json"]
+    assert runs.so_far(Path("."), finished) == {"epoch": 7, "best_epoch": 4, "history": list(HISTORY)}
     with np.load("params.npz") as stored:
         np.testing.assert_equal(dict(stored), {**state().best_params, **state().best_running})
 
@@ -240,18 +263,71 @@ def test_a_finished_run_has_the_best_parameters_and_what_was_known_before():
 @pytest.mark.parametrize("nth", [0, 1])
 def test_a_run_that_could_not_be_finished_keeps_its_checkpoint(nth, monkeypatch):
     """params.npz comes first, then run.json: a run that says it is finished has its parameters."""
-    record = runs.begin(Path("."), RUN)
-    runs.save_checkpoint(Path("."), state())
-    replace, left = os.replace, [None] * nth
+    run = runs.begin(Path("."), RUN)
+    runs.save_checkpoint(Path("."), run, state())
+    move, left = os.replace, [None] * nth
 
     def full(*args):
         if not left:
             raise OSError(28, "No space left on device")
         left.pop()
-        replace(*args)
+        move(*args)
 
     monkeypatch.setattr("bnn_ref.files.os.replace", full)
     with pytest.raises(OSError):
-        runs.finish(Path("."), record, state(), {"test_error": 2.0})
+        runs.finish(Path("."), run, state(), RESULT)
     assert runs.read(Path(".")) == READ
     assert names(".") == ["checkpoint.npz", *["params.npz"] * nth, "run.json"]
+
+
+NET = (steps.dense_step("fc1", 4, 3), steps.batchnorm_step("bn1", 3))
+
+
+def test_the_parameters_of_a_finished_run():
+    run, params, running = finish()
+    loaded = runs.load_params(Path("."), run, NET)
+    np.testing.assert_equal(loaded, (params, running))
+    assert [list(arrays) for arrays in loaded] == [list(params), list(running)]
+
+
+def test_parameters_that_the_run_did_not_write():
+    run, params, running = finish()
+    np.savez("params.npz", **{**params, "fc1.w": 2 * params["fc1.w"]}, **running)
+    with pytest.raises(runs.RunError, match=r"params.npz: not the file that this run wrote: damaged, or of another"):
+        runs.load_params(Path("."), run, NET)
+    Path("params.npz").unlink()
+    with pytest.raises(runs.RunError, match=r"params.npz is not there, though the run is finished"):
+        runs.load_params(Path("."), run, NET)
+    with pytest.raises(runs.RunError, match=r"is not finished: go on with `train \.\.\. --out \. --resume`"):
+        runs.load_params(Path("."), READ, NET)
+
+
+def test_parameters_of_another_net_are_refused_before_there_is_memory_for_it():
+    run, *_ = finish()
+    huge = (steps.dense_step("fc1", 2**40, 2**20), steps.batchnorm_step("bn1", 3))
+    with pytest.raises(runs.RunError, match=r"expected fc1.w as float32 \(1099511627776, 1048576\), got float32 "):
+        runs.load_params(Path("."), run, huge)
+
+
+# --- who trains there ----------------------------------------------------------------------------------------------
+
+
+def test_of_two_that_train_in_one_folder_the_second_is_told_of_the_first():
+    said = rf"process {os.getpid()} on .+, since \d{{4}}.*, trains there; wait for it"
+    with runs.hold(Path(".")):
+        assert names(".") == ["run.lock"]
+        with pytest.raises(runs.RunError, match=said), runs.hold(Path(".")):
+            pytest.fail("both got it")
+    assert names(".") == []
+    with runs.hold(Path(".")):
+        pass
+
+
+def test_what_a_killed_program_left_is_removed_and_nothing_else():
+    left = [f"{name}{PART}" for name in ("run.json", "checkpoint.npz", "params.npz", "curves.png", "weights.png")]
+    others = ["run.json.backup", "thesis.part", "params.npz.part", f"thesis.tex{PART}", f"run.json{PART}.old",
+              "run.json.0123456789ABCDEF.part", "run.json", "params.npz", "curves.png"]
+    for name in [*left, f"run.json{PART}{PART}", *others, "checkpoint.npz"]:
+        Path(name).write_text("years of work")
+    runs.tidy(Path("."))
+    assert names(".") == sorted(others)
