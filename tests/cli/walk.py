@@ -23,7 +23,7 @@ KERNELS, PICTURES, OWN, WORK, ALL = "kernels", "pictures", "own", "work", "all"
 
 COMMANDS = {  # name: (arguments in a folder that `make` made, what it needs); NAME is a run that has the folder's name
     "train": (["train", "float", "--data", "own.npz", "--epochs", "2", "--out", "new"], {PICTURES, OWN}),
-    "train fast": (["train", "bnn", "--epochs", "1", "--out", "new"], {PICTURES, KERNELS}),
+    "train fast": (["train", "bnn", "--layers", "2x1500", "--epochs", "5", "--out", "new"], {PICTURES, KERNELS}),
     "train default": (["train", "float", "--data", "own.npz", "--epochs", "1"], {PICTURES, OWN}),
     "evaluate": (["evaluate", "NAME"], set()),
     "evaluate rung": (["evaluate", "NAME", "--rung", "loops"], {KERNELS}),
