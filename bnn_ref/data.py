@@ -96,10 +96,19 @@ class Dataset:
 
 
 def data_folder(data_dir=None):
-    """Path of the data folder: `data_dir`, else $BNN_REF_DATA, else `bnn_ref` in the user's cache folder."""
+    """Path of the data folder: `data_dir`, else $BNN_REF_DATA, else `bnn_ref` in the user's cache folder.
+
+    Raises DataError where that begins with the home of a user who has none.
+    """
     chosen = data_dir or os.environ.get("BNN_REF_DATA")
-    if chosen:
-        return Path(chosen).expanduser()
+    try:
+        return Path(chosen).expanduser() if chosen else _cache_folder()
+    except RuntimeError as error:
+        raise DataError(f"{chosen or 'the data folder'}: no such home ({error}); give the whole path, such as "
+                        "by BNN_REF_DATA") from None
+
+
+def _cache_folder():
     if sys.platform == "win32":
         cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":

@@ -7,11 +7,14 @@ file must end in a clear error.
 import contextlib
 import datetime
 import hashlib
+import itertools
 import math
 import os
 import platform
+import re
 import stat
 import struct
+import time
 import zipfile
 from pathlib import Path
 
@@ -23,30 +26,125 @@ try:
 except ImportError:                   # Windows
     fcntl = None
 
+RUN_FILES = ("run.json", "run.lock", "checkpoint.npz", "params.npz", "curves.png", "weights.png")
+PART = r"\.[0-9a-f]{16}\.part"        # behind the name of a file while it is written
+OLD = 3600                            # seconds
+LONG_WORD, LONG_LINE = 200, 2000      # characters: what nobody reads to its end
 CHUNK = 1 << 20                       # bytes read at a time
 SMALL = 200 << 20                     # bytes that the arrays of any archive may take,
 RATIO = 20                            # or this many times the file's size: pictures take 5 times, zeros 1000
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def atomic_write(path):
     """Yield a binary file object; what was written to it replaces `path` at the end, whole.
 
-    The bytes go to `<name>.<random>.part` in the same folder, because os.replace is atomic only within one
-    file system. Any exception, KeyboardInterrupt included, removes that file, leaves `path` as it was and
-    goes on to the caller. Raises OSError where the folder does not exist or cannot be written.
+    The bytes go to `<name>.<16 hexadecimal digits>.part` in the same folder, because os.replace is atomic only within
+    one file system. Any exception, KeyboardInterrupt included, removes that file, leaves `path` as it was and
+    goes on to the caller; a program that is killed leaves it, and the next that writes `path` removes it. Raises
+    OSError where the folder does not exist or cannot be written.
     """
     path = Path(path)
-    part = path.with_name(f"{path.name}.{os.urandom(8).hex()}.part")  # random: two processes never share one
+    _remove_left(path)
+    file, part = _begin_part(path)
     try:
-        with open(part, "xb") as file:  # open(), because tempfile makes files that only their owner can read
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+            if fcntl:                                  # while it is locked: nobody may take it for one that was left
+                os.replace(part, path)
+        if not fcntl:                                  # Windows moves no file that is open
+            os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _begin_part(path):
+    """(the open file, its path) that is to become `path`, locked until it is closed, also by the end of the process."""
+    while True:
+        part = path.with_name(f"{path.name}.{os.urandom(8).hex()}.part")  # random: two processes never share one
+        file = open(part, "xb")                        # no tempfile, whose files only their owner can read
+        if _lock(file) and part.exists():              # else one who tidies up was here just between
+            return file, part
+        file.close()
+
+
+def _lock(file):
+    """Lock an open file; False where another process has. True too where there are no locks, as on some networks."""
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _remove_left(path):
+    """Remove what programs left that were killed while they wrote `path`."""
+    with contextlib.suppress(OSError):                 # a folder that cannot be listed may still be written to
+        for name in os.listdir(path.parent):
+            if re.fullmatch(re.escape(path.name) + PART, name):
+                with contextlib.suppress(OSError):
+                    _remove_if_left(path.with_name(name))
+
+
+def _remove_if_left(part):
+    """Remove a part that no process writes to. Raises OSError where it cannot be removed, or nobody knows."""
+    if not stat.S_ISREG(os.lstat(part).st_mode):
+        return
+    if fcntl:
+        with open(part, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
+    elif time.time() - part.stat().st_mtime > OLD:     # Windows removes none that is open; it is closed for a moment
+        part.unlink()                                  # before it gets its name
+
+
+class PlaceError(ValueError):
+    """A place where a file cannot be written; the message is one line that names it and says what to do."""
+
+
+def check_place(path, force=False):
+    """Raise PlaceError unless a file can be written to `path`: before the work that makes it, which may take hours.
+
+    What is there already is replaced by `force` alone, and a run's own files, folders and devices not even then.
+    """
+    path = Path(path)
+    folder = path.parent
+    if path.is_dir():
+        raise PlaceError(f"{path} is a folder: name a file to write")
+    if path.name.casefold() in RUN_FILES and (folder / "run.json").exists():
+        raise PlaceError(f"{path} is the run's own file, which nothing replaces; name another")
+    if os.path.lexists(path):
+        if not path.is_file():
+            raise PlaceError(f"{path} is a device, a FIFO or a link to nothing; name a file to write")
+        if not force:
+            raise PlaceError(f"{path} is there already; write elsewhere, or replace it with --force")
+    try:
+        file, part = _begin_part(path)
+        file.close()
+        part.unlink()
+    except OSError as error:
+        if not folder.is_dir():
+            raise PlaceError(f"{path}: {folder} is no folder that is there; make it, or name another") from None
+        raise PlaceError(f"{path}: cannot be written there ({error.strerror}); name another place") from None
+
+
+def free_place(path):
+    """`path` or, where that is there already, the same name with -2, -3, ... behind it: the first that is not."""
+    path = Path(path)
+    places = (path.with_stem(f"{path.stem}-{number}") if number > 1 else path for number in itertools.count(1))
+    return next(place for place in places if not os.path.lexists(place))
+
+
+# --- one process at a time ---------------------------------------------------------------------------------------
 
 
 class BusyError(RuntimeError):
@@ -77,21 +175,18 @@ def _locked(path):
     """The open file that this process holds now, and that still has its name."""
     while True:
         file = open(path, "a+", encoding="utf-8")
-        try:
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not fcntl or os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                return file
-        except BlockingIOError:
+        if not _lock(file):
             file.seek(0)
             said = printable(file.read(200)) or "another process"
             file.close()
-            raise BusyError(said) from None
-        except FileNotFoundError:                      # who held it has just removed it
-            pass
-        except OSError:                                # no locks here, as on some network drives
-            return file
+            raise BusyError(said)
+        with contextlib.suppress(FileNotFoundError):   # who held it has just removed it
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
         file.close()
+
+
+# --- what is read, and what is said of it --------------------------------------------------------------------------
 
 
 def sha256(path):
@@ -114,6 +209,18 @@ def printable(text):
     """The text in one line; what a terminal obeys or cannot show, say in a name that comes from a file, is escaped."""
     line = " ".join(str(text).splitlines())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def brief(text):
+    """The text as `printable` has it; of what is very long the middle is left out, in words and in all of it."""
+    line = re.sub(rf"\S{{{LONG_WORD + 1},}}", lambda word: without_middle(word[0], LONG_WORD), printable(text))
+    return without_middle(line, LONG_LINE)
+
+
+def without_middle(text, most):
+    """The text, if it has `most` characters or fewer, else its two ends."""
+    half = most // 2 - 3
+    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
 
 
 def check_regular(path):

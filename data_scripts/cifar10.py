@@ -1,7 +1,7 @@
 """Brings CIFAR-10 (A. Krizhevsky: 60,000 colour pictures of 32 x 32) as cifar10.npz, for `--data cifar10`.
 The official archives are verified before anything in them is read, and nothing read is ever executed.
 
-    python data_scripts/cifar10.py [--from DIR] [--out DIR]
+    python data_scripts/cifar10.py [--from DIR] [--out DIR] [--force]
 
 The archives hold the same pictures in two forms: plain records, or Python pickles. The second one is downloaded,
 because only it has mirrors: the official server, asked last, sends about 60 kB/s. DIR may hold either archive

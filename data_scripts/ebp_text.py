@@ -1,7 +1,7 @@
 """Brings the eight text tasks of the expectation backpropagation paper, for `train ebp`: ebp_text/<task>.npz.
 The authors' MAT files are downloaded from their repository or taken from a folder, checked and converted.
 
-    python data_scripts/ebp_text.py [--from DIR] [--out DIR]
+    python data_scripts/ebp_text.py [--from DIR] [--out DIR] [--force]
 
 DIR may hold some of the eight, as <source>.mat or, as in the repository, <source>/processed_data.mat. Of two files the
 sha256 is known, and verified. Of the other six it is not: those come over https, their layout, their counts (against
@@ -20,10 +20,16 @@ import numpy as np
 import script
 from fetch import TIMEOUT, FetchError, checksum, fetch
 
-from bnn_ref import data
+from bnn_ref import data, environment
+from bnn_ref.cli import terminal
 from bnn_ref.files import atomic_write
-from bnn_ref.kernels.ebp_sparse import SparseRows
-from bnn_ref.training import text_tasks
+
+try:
+    from bnn_ref.kernels.ebp_sparse import SparseRows
+    from bnn_ref.training import text_tasks
+except environment.SettingError as error:
+    terminal.complain(f"error: {error}", Path(sys.argv[0]).name)
+    raise SystemExit(2) from None
 
 REPOSITORY = "https://raw.githubusercontent.com/ExpectationBackpropagation/EBP_Matlab_Code/"
 MIRRORS = tuple(f"{REPOSITORY}{version}/Datasets/Classification/"
@@ -142,15 +148,22 @@ def is_complete(name, folder):
     return True
 
 
-def convert(source, folder):
-    """Write each task that is not there yet into folder/ebp_text, from `source`, downloaded where that is None."""
+def convert(source, folder, force=False):
+    """Write each task that is not there yet into folder/ebp_text, from `source`, downloaded where that is None.
+
+    force: write also those that are there, and replace what is there in their place.
+    """
     if source is not None and not source.is_dir():
         raise data.DataError(f"{source}: no such folder; --from takes the folder of the authors' MAT files")
     downloads, absent = folder / "ebp_text_download", []
-    for name, task in text_tasks.TASKS.items():
-        path = folder / "ebp_text" / f"{name}.npz"
-        if is_complete(name, folder):
-            print(f"{path} is already there and complete")
+    paths = {name: folder / "ebp_text" / f"{name}.npz" for name in text_tasks.TASKS}
+    complete = set() if force else {name for name in paths if is_complete(name, folder)}
+    for name in paths.keys() - complete:
+        script.check_place(paths[name], force)
+    for name, path in paths.items():
+        task = text_tasks.TASKS[name]
+        if name in complete:
+            terminal.say(f"{path} is already there and complete")
             continue
         found = download(name, downloads) if source is None else find(name, source)
         if found is None:
@@ -161,25 +174,23 @@ def convert(source, folder):
         text_tasks.save_task(path, x, labels, source_line)
         if source is None:
             found.unlink()
-        print(f"wrote {path}", flush=True)
+        terminal.say(f"wrote {path}", flush=True)
     with contextlib.suppress(OSError):  # not there, or something else is in there: not ours to remove
         downloads.rmdir()
     if len(absent) == len(text_tasks.TASKS):
         raise data.DataError(f"{source}: holds none of {', '.join(absent)}; --from takes the folder of the files")
     if absent:
-        print(f"not in {source}: {', '.join(absent)}")
+        terminal.say(f"not in {source}: {', '.join(absent)}")
 
 
 def main(arguments=None):
     """The exit status: 0, or 2 with one line on stderr for bad files, or 130 after an interruption."""
     parser = script.Parser(prog="ebp_text.py", description="Brings the text tasks of the EBP paper as "
                            "ebp_text/<task>.npz.", allow_abbrev=False)
-    parser.add_argument("--from", dest="source", metavar="DIR", type=Path,
-                        help="take the authors' MAT files, those of the eight that are there, from DIR: no download")
-    parser.add_argument("--out", metavar="DIR",
-                        help="write ebp_text/ here (default: $BNN_REF_DATA, else the user's cache folder)")
+    script.add_options(parser, "take the authors' MAT files, those of the eight that are there, from DIR: no download",
+                       "write ebp_text/ here")
     options = parser.parse_args(arguments)
-    return script.run(parser.prog, lambda: convert(options.source, data.data_folder(options.out)))
+    return script.run(parser.prog, lambda: convert(options.source, data.data_folder(options.out), options.force))
 
 
 if __name__ == "__main__":

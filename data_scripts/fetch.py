@@ -29,7 +29,7 @@ def fetch(name, urls, sha256, size, folder, stream, notes=None):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     target, part = folder / name, folder / f"{name}.part"
-    if target.exists() and checksum(target) == sha256:
+    if target.is_file() and checksum(target) == sha256:
         return target
     reasons = []
     for url in urls:

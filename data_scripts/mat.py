@@ -18,8 +18,7 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
-
-from bnn_ref import data
+from script import data  # it says what to do where the package is not installed
 
 TAG, HEADER, VERSION = struct.Struct("<II"), 128, b"\0\1IM"
 MATRIX, COMPRESSED = 14, 15

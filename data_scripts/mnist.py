@@ -1,7 +1,7 @@
 """Brings MNIST (Y. LeCun, C. Cortes, C. Burges: 70,000 digits of 28 x 28) as mnist.npz, for `--data mnist`.
 The official IDX files are downloaded or taken from a folder, and their uncompressed content is verified.
 
-    python data_scripts/mnist.py [--from DIR] [--out DIR]
+    python data_scripts/mnist.py [--from DIR] [--out DIR] [--force]
 """
 
 import gzip

@@ -4,14 +4,15 @@ Each of them is then only the description of its files and their conversion.
 
 import argparse
 import contextlib
-import io
 import sys
+import tempfile
 from pathlib import Path
 
 import fetch
 
 try:
-    from bnn_ref import data
+    from bnn_ref import data, files
+    from bnn_ref.cli import terminal
 except ImportError as error:
     name = Path(sys.argv[0]).name
     print(f"{name}: error: {error}; run `pip install .` in the repository first", file=sys.stderr)
@@ -22,7 +23,16 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong with the options in one line, like every other error here."""
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+        terminal.complain(f"error: {message} (see --help)", self.prog)
+        self.exit(2)
+
+
+def add_options(parser, source_help, out_help):
+    """Give a script's parser the options that all of them have."""
+    parser.add_argument("--from", dest="source", metavar="DIR", type=Path, help=source_help)
+    parser.add_argument("--out", metavar="DIR", help=f"{out_help} (default: $BNN_REF_DATA, else the user's cache "
+                        "folder)")
+    parser.add_argument("--force", action="store_true", help="make again, and replace, what is there already")
 
 
 def main(name, source_help, shape, counts, convert, arguments):
@@ -33,17 +43,15 @@ def main(name, source_help, shape, counts, convert, arguments):
     `downloads`, and returns the paths of the files it used; downloaded ones are removed once <name>.npz is there.
     """
     parser = Parser(prog=f"{name}.py", description=f"Brings the data set as {name}.npz.", allow_abbrev=False)
-    parser.add_argument("--from", dest="source", metavar="DIR", type=Path,
-                        help=f"take {source_help} from DIR: no download")
-    parser.add_argument("--out", metavar="DIR",
-                        help=f"write {name}.npz here (default: $BNN_REF_DATA, else the user's cache folder)")
+    add_options(parser, f"take {source_help} from DIR: no download", f"write {name}.npz here")
     options = parser.parse_args(arguments)
 
     def bring():
         path = data.data_folder(options.out) / f"{name}.npz"
-        if is_complete(path, shape, counts):
-            print(f"{path} is already there and complete")
+        if not options.force and is_complete(path, shape, counts):
+            terminal.say(f"{path} is already there and complete")
             return
+        check_place(path, options.force)
         downloads = path.with_name(f"{name}_download")
         used = convert(options.source, downloads, path)
         if options.source is None:
@@ -51,27 +59,41 @@ def main(name, source_help, shape, counts, convert, arguments):
                 file.unlink()
             with contextlib.suppress(OSError):  # something else is in there: not ours to remove
                 downloads.rmdir()
-        print(f"wrote {path}")
+        terminal.say(f"wrote {path}")
 
     return run(parser.prog, bring)
 
 
 def run(program, work):
     """The exit status of work(): 0, or 2 with one line on stderr for bad files, or 130 if interrupted."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a path may have bytes that are no text here
     try:
+        terminal.prepare()
         work()
+        terminal.flush()
+        return 0
     except KeyboardInterrupt:
-        print(f"{program}: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        terminal.complain("interrupted; the same command goes on where it stopped", program)
         return 130
-    except (data.DataError, fetch.FetchError, OSError) as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
-        return 2
+    except (data.DataError, fetch.FetchError, files.PlaceError, OSError) as error:
+        said = error
     except MemoryError:
-        print(f"{program}: error: not enough memory; close other programs and run it again", file=sys.stderr)
-        return 2
-    return 0
+        said = "not enough memory; close other programs and run it again"
+    terminal.give_up()
+    terminal.complain(f"error: {said}", program)
+    return 2
+
+
+def check_place(path, force):
+    """Raises files.PlaceError where the file cannot be written, or its folder not made: before the work."""
+    if path.parent.is_dir():
+        files.check_place(path, force)
+    else:
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        try:
+            tempfile.TemporaryDirectory(dir=above).cleanup()
+        except OSError as error:
+            raise files.PlaceError(f"{path.parent}: cannot be made in {above} ({error.strerror}); write "
+                                   "elsewhere") from None
 
 
 def unverified(what, sha256):

@@ -1,7 +1,7 @@
 """Brings SVHN (Y. Netzer and others: 630,420 house-number digits of 32 x 32 in colour) as svhn.npz, for `--data svhn`.
 The official MAT files are downloaded or taken from a folder, verified, and converted a thousand pictures at a time.
 
-    python data_scripts/svhn.py [--from DIR] [--out DIR]
+    python data_scripts/svhn.py [--from DIR] [--out DIR] [--force]
 
 The memory it takes is that of the pictures, 1.9 GB, and little more.
 

@@ -51,7 +51,7 @@ JOBS = (
     _train("ebp", "ebp", "--epochs", "2", "--data", "small.npz", pictures=("curves.png",)),
     _train("bitwise", "bitwise", "--epochs", "1", "--data", "small.npz", pictures=("curves.png",)),
     Job("pack", ("-m", "bnn_ref", "pack", "run", "--out", "done/net.bnn"),
-        ("-m", "bnn_ref", "pack", "run", "--out", "done/net.bnn"), "done/net.bnn", ("net.bnn",)),
+        ("-m", "bnn_ref", "pack", "run", "--out", "done/net.bnn", "--force"), "done/net.bnn", ("net.bnn",)),
     Job("conversion", ("-c", "from tests.kills import convert; convert()"),
         ("-c", "from tests.kills import convert; convert()"), "done/mine.npz", ("mine.npz",)),
 )

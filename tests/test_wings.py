@@ -13,7 +13,7 @@ PACKAGE = Path(bnn_ref.__file__).parent
 # From the top down: a module imports from its own wing and from those after it. Wings of one line do not know each
 # other.
 WINGS = (("__main__",), ("cli",), ("bench",), ("packed",), ("papers",), ("derivatives",), ("training",), ("gradcheck",),
-         ("nets",), ("kernels",), ("data",), ("ops",), ("advice", "files", "lesson"), ("__init__",))
+         ("nets",), ("kernels",), ("data",), ("ops",), ("advice", "environment", "files", "lesson"), ("__init__",))
 LEVEL = {wing: level for level, wings in enumerate(WINGS) for wing in wings}
 MODULES = {path.relative_to(PACKAGE).with_suffix("").parts: path for path in sorted(PACKAGE.rglob("*.py"))}
 

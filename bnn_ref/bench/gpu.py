@@ -5,6 +5,7 @@ Nothing is timed before it gave the right integers. Times are medians over repet
 """
 
 import argparse
+import io
 import itertools
 import json
 import math
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import atomic_write
+from ..files import PlaceError, atomic_write, check_place
 from ..kernels import bits, device, ladder, reference
 from ..kernels import cuda as kernels
 
@@ -251,13 +252,21 @@ def table(title, figures, operations=None):
 
 def main(arguments=None):
     """Verify, then time; returns the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):       # × and its like, where output is ASCII
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(prog="python -m bnn_ref.bench.gpu", description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, in seconds")
     parser.add_argument("--size", type=int, default=8192, help="rows, columns and inner size of the product (8192)")
     parser.add_argument("--repetitions", type=int, default=11, help="how often each is timed (11)")
+    parser.add_argument("--force", action="store_true", help="replace FILE if it is there already")
     options = parser.parse_args(arguments)
     if options.size < 1 or options.repetitions < 1:
         parser.error("--size and --repetitions: expected at least 1")
+    if options.json:
+        try:
+            check_place(options.json, options.force)
+        except PlaceError as error:
+            parser.error(f"--json: {error}")
     lacking = device.missing("cuda_naive")
     if lacking:
         print(f"bnn_ref.bench.gpu: {lacking}", file=sys.stderr)

@@ -69,7 +69,7 @@ def on(threads):
 def processor():
     """The name of this machine's processor, as well as the system knows it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
         if compiled.COMPILED:
             import llvmlite.binding

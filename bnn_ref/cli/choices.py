@@ -20,6 +20,7 @@ def choose(options):
     source = options.data or "digits"
     if source.endswith(".npz"):
         source = str(Path(source).absolute())
+        _check_name(source)
     variants = list(module.VOCABULARIES)
     if options.variant and options.variant not in variants:
         raise UsageError(f"--variant {options.variant}: {options.paper} has {' or '.join(variants)}")
@@ -33,6 +34,15 @@ def choose(options):
     epochs, lr, batch, seed = (getattr(options, name, None) for name in ("epochs", "lr", "batch", "seed"))
     return {"paper": options.paper, "data": source, "preset": preset, "net": options.net or nets[0],
             "variant": variant, "epochs": epochs, "lr": lr, "batch": batch, "seed": seed or 0}
+
+
+def _check_name(source):
+    """Raise UsageError for a path that a text file such as run.json cannot hold."""
+    try:
+        source.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"--data: expected a path in UTF-8, which run.json can record, got {source}; rename the file "
+                         "or folder, or set a UTF-8 locale") from None
 
 
 def rounds_of(settings, examples):

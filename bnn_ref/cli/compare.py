@@ -6,13 +6,16 @@ The papers show the variants of one system so: what binarization costs is seen b
 import textwrap
 from dataclasses import dataclass
 
+from ..files import printable, without_middle
 from ..nets import network
 from ..training import runs
 from . import choices, text
 from .options import UsageError, save_picture, table
 from .progress import duration
+from .terminal import say
 
 MOST = 8                              # runs in a picture whose colours can still be told apart
+NAME = 50                             # characters of a run's name in a picture
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Run:
     def label(self):
         settings = self.record["settings"]
         stands = "" if self.finished else f", {self.epochs} epochs"
-        return f"{self.name}: {settings['paper']} {settings['variant']}{stands}"
+        return printable(f"{without_middle(self.name, NAME)}: {settings['paper']} {settings['variant']}{stands}")
 
     @property
     def epochs(self):
@@ -49,18 +52,18 @@ def show_compare(options):
     found = [_read(folder, name) for folder, name in zip(options.runs, names)]
     weights = [_first_weights(folder) for folder in options.runs] if options.weights else None
 
-    print(table([("run", "paper", "variant", "data", "epochs", "best validation error", "test error", "time"),
-                 *map(_cells, found)], 4))
+    say(table([("run", "paper", "variant", "data", "epochs", "best validation error", "test error", "time"),
+               *map(_cells, found)], 4))
     if len({run.record["fingerprint"] for run in found}) > 1:
-        print("\nThe runs are of different data: their errors are not to be compared.")
+        say("\nThe runs are of different data: their errors are not to be compared.")
     if any(run.history for run in found):
         curves = [(run.label, run.history, run.best_epoch, run.finished) for run in found]
         save_picture(plots.compared(curves), options.out)
     else:
-        print("no epoch yet: nothing to draw")
+        say("no epoch yet: nothing to draw")
     if options.weights:
-        labels = [textwrap.fill(run.label, 24) for run in found]
-        save_picture(plots.weight_histograms(dict(zip(labels, weights)), labels), options.weights)
+        titles = [textwrap.fill(run.label, 24) for run in found]
+        save_picture(plots.weight_histograms(weights, range(len(found)), titles), options.weights)
     return 0
 
 

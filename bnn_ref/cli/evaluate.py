@@ -12,6 +12,7 @@ from . import choices
 from .options import UsageError
 from .pack import network_on_bits
 from .progress import Progress
+from .terminal import say
 
 OTHER_DATA = ", or name the data to test on with --data"
 
@@ -34,7 +35,7 @@ def run_evaluate(options):
 def _run_in_its_own_form(options, run):
     record, net, params, running = run
     dataset = _data_of_run(options, record)
-    print(f"test error {loop.error_rate(net, params, running, dataset.test_x, dataset.test_y):.2f} %")
+    say(f"test error {loop.error_rate(net, params, running, dataset.test_x, dataset.test_y):.2f} %")
     return 0
 
 
@@ -47,7 +48,7 @@ def _run_in_another_form(options, run):
     chosen, _ = choices.rounds_of(record["settings"], record["examples"])[-1]
     tick = functools.partial(Progress(0, stream=sys.stderr).testing, options.form)
     logits = forms.outputs(form, chosen, loop.binary_shapes(net), trained_on, params, running, dataset.test_x, tick)
-    print(f"test error with {options.form} {_error(logits.argmax(axis=1), dataset):.2f} %")
+    say(f"test error with {options.form} {_error(logits.argmax(axis=1), dataset):.2f} %")
     return 0
 
 
@@ -110,7 +111,7 @@ def _test_bits(options, on_bits, dataset):
         labels = packed.predict_labels(on_bits, dataset.test_x, options.rung)
     except ValueError as error:                        # a rung that is unknown, or that cannot run here
         raise UsageError(error) from None
-    print(f"test error {_error(labels, dataset):.2f} %")
+    say(f"test error {_error(labels, dataset):.2f} %")
     return 0
 
 

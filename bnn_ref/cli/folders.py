@@ -6,6 +6,7 @@ A run of the same name does not end in an error, it takes the next number; what 
 from pathlib import Path
 
 from ..training import runs
+from .terminal import say
 
 
 def _default(settings):
@@ -37,5 +38,5 @@ def begin(options, folder, run, held):
     place, run = (folder, runs.begin(folder, run)) if options.out else runs.begin_another(folder, run)
     held.enter_context(runs.hold(place))
     if place != folder:
-        print(f"{folder} is there already: this run goes to {place}")
+        say(f"{folder} is there already: this run goes to {place}")
     return place, run

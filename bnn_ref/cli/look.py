@@ -14,6 +14,7 @@ from ..papers import PAPERS
 from ..training import loop, runs
 from . import choices
 from .options import UsageError, save_picture, table
+from .terminal import say
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32), "svhn": (3, 32, 32)}
 CLASSES = 10                          # of each of them; to count takes no pictures, so the data need not be there
@@ -32,16 +33,16 @@ def show_costs(options):
     rows = costs.inference_costs(net, shape)
     floats = costs.in_floats(rows)
     own, real = costs.total(rows), costs.total(floats)
-    print(f"{settings['paper']} {settings['variant']} on {settings['data']}: {chosen.net}-{classes}FC\n\n"
-          f"One picture of {' × '.join(map(str, shape))} at test time:\n")
-    print(table([("layer", "inputs", "weights", "number", "bytes", "written", "multiplied", "added", "xnor-popcounts",
-                   "64-bit words", "arithmetic (nJ)", "memory (nJ)"),
-                  *map(_cells, (*rows, own, replace(real, name="in float32")))], 3))
-    print(f"\nBeside float32: {_times(own.weight_bytes, real.weight_bytes)} the bytes of weights, "
-          f"{_times(own.arithmetic, real.arithmetic)} the energy of arithmetic, "
-          f"{_times(own.memory, real.memory)} that of reading weights.\n"
-          "Energy by Horowitz's table for 45 nm, weights read once a picture. There is no XNOR in it: for 64 of them, "
-          "their\npopcount and its sum, one int32 addition is *assumed*.")
+    say(f"{settings['paper']} {settings['variant']} on {settings['data']}: {chosen.net}-{classes}FC\n\n"
+        f"One picture of {' × '.join(map(str, shape))} at test time:\n")
+    say(table([("layer", "inputs", "weights", "number", "bytes", "written", "multiplied", "added", "xnor-popcounts",
+                 "64-bit words", "arithmetic (nJ)", "memory (nJ)"),
+                *map(_cells, (*rows, own, replace(real, name="in float32")))], 3))
+    say(f"\nBeside float32: {_times(own.weight_bytes, real.weight_bytes)} the bytes of weights, "
+        f"{_times(own.arithmetic, real.arithmetic)} the energy of arithmetic, "
+        f"{_times(own.memory, real.memory)} that of reading weights.\n"
+        "Energy by Horowitz's table for 45 nm, weights read once a picture. There is no XNOR in it: for 64 of them, "
+        "their\npopcount and its sum, one int32 addition is *assumed*.")
     if all(len(param.shape) < 4 for step in net for param in step.params):
         _show_training_step(settings, chosen, vocabulary, shape, classes)
     if options.picture:
@@ -95,7 +96,7 @@ def _show_training_step(settings, chosen, vocabulary, shape, classes):
             try:
                 charges = _count(chosen, recipe.build(chosen, shape, classes, own), shape, classes)
             except ValueError as error:
-                print(f"\nMultiplications of a training step: not counted. {error}.")
+                say(f"\nMultiplications of a training step: not counted. {error}.")
                 return
             products = [charge for charge in charges if charge.what not in ("units", "normalization")]
             total = _sum(charges, "multiplications")
@@ -103,9 +104,9 @@ def _show_training_step(settings, chosen, vocabulary, shape, classes):
             rows.append((name, norm, *(f"{_sum(of, kind):,}" for of, kind in (
                 (products, "multiplications"), (products, "shifts"), (products, "sign_changes"),
                 (charges, "multiplications"))), f"{total / full[norm]:.6f}"))
-    print(f"\nMultiplications of one training step, {chosen.batch} pictures, as Few Multiplications counts them:\n")
-    print(table([("network", "batch norm.", "in products", "shifts instead", "sign changes instead", "with units",
-                   "ratio"), *rows], 2))
+    say(f"\nMultiplications of one training step, {chosen.batch} pictures, as Few Multiplications counts them:\n")
+    say(table([("network", "batch norm.", "in products", "shifts instead", "sign changes instead", "with units",
+                 "ratio"), *rows], 2))
 
 
 def _sum(charges, kind):
@@ -137,12 +138,12 @@ def show_filters(options):
         m, c = unique.codes.shape
         kernel = "×".join(map(str, weights[name].shape[2:]))
         rows.append((name, f"{m} × {c} of {kernel}", *_percent(unique.by_channel), *_percent(unique.by_layer)))
-    print("Distinct slices of signs:\n")
-    print(table(rows, 2))
+    say("Distinct slices of signs:\n")
+    say(table(rows, 2))
     plain, merged = (np.mean([getattr(unique.by_channel, kind) for unique in found.values()])
                      for kind in ("plain", "merged"))
-    print(f"\nMean over layers, on one input: {plain:.1%}, with a slice and its negative merged {merged:.1%}. The BNN "
-          "paper has\n42 % for its CIFAR-10 network, and does not say which of the counts that is.")
+    say(f"\nMean over layers, on one input: {plain:.1%}, with a slice and its negative merged {merged:.1%}. The BNN "
+        "paper has\n42 % for its CIFAR-10 network, and does not say which of the counts that is.")
     if options.picture:
         from . import plots
 
@@ -167,7 +168,7 @@ def show_features(options):
     _, height, width = record["shape"]
     if w.ndim == 2:
         w = w.T.reshape(-1, len(w) // (height * width), height, width)
-    print(f"{name}: {len(w)} features of {' × '.join(map(str, w.shape[1:]))}, the first {min(len(w), plots.FEATURES)}")
+    say(f"{name}: {len(w)} features of {' × '.join(map(str, w.shape[1:]))}, the first {min(len(w), plots.FEATURES)}")
     save_picture(plots.features(sign(w) if options.binary else w), options.out)
     return 0
 
@@ -192,7 +193,7 @@ def show_exponents(options):
         if len(counts):
             limits = [f"2^{exponent}" for exponent in (exponents[0], exponents[-1], exponents[counts.argmax()])]
         rows.append((name, *limits, f"{zeros / (zeros + counts.sum()):.1%}"))
-    print(f"Exponents ⌊log2|x|⌋ of what goes into each layer, {len(pictures)} training pictures at test time:\n")
-    print(table(rows, 1))
+    say(f"Exponents ⌊log2|x|⌋ of what goes into each layer, {len(pictures)} training pictures at test time:\n")
+    say(table(rows, 1))
     save_picture(plots.exponents(found), options.out)
     return 0

@@ -1,17 +1,15 @@
 """The command line. Whatever a user may get wrong ends in one line on stderr that says what to do, exit code 2."""
 
-import os
-import sys
 import warnings
 from pathlib import Path
 
-from .. import __version__, data
+from .. import __version__, data, environment
 from ..files import DamagedError
 from ..nets import recipe
 from ..papers import PAPERS, measured
 from ..training import loop, runs
-from . import compare, evaluate, look, measure, pack, rate_table, show, train
-from .options import Parser, UsageError, rate, whole
+from . import compare, evaluate, look, measure, pack, rate_table, show, terminal, train
+from .options import Parser, UsageError, add_output, rate, settle_outputs, whole
 
 VARIANTS = tuple(dict.fromkeys(name for module in PAPERS.values() for name in module.VOCABULARIES))
 
@@ -61,7 +59,7 @@ def _parser():
     command = commands.add_parser("pack", help="a finished run's network as bits, in a file", allow_abbrev=False)
     command.set_defaults(run=pack.run_pack)
     command.add_argument("folder", type=Path, metavar="RUN")
-    command.add_argument("--out", type=Path, metavar="FILE", required=True, help="file to write, for example net.bnn")
+    add_output(command, "--out", "file to write, for example net.bnn", required=True)
     command.add_argument("--form", metavar="NAME", help="of the network at test time, where its own has none on "
                          "bits, such as binary or deterministic weights")
     command.add_argument("--data-dir", metavar="DIR")
@@ -71,7 +69,9 @@ def _parser():
     command.set_defaults(run=show.show_bench)
     command.add_argument("what", choices=("matmul", "mlp", "convnet", "train"),
                          help="the ladder; the MLP or the ConvNet on bits; a training step")
-    command.add_argument("--json", type=Path, metavar="FILE", help="write every sample there, the picture beside it")
+    add_output(command, "--json", "write every sample there")
+    add_output(command, "--picture", "picture to write (default: beside --json, or bench-WHAT.png, or the next free "
+               "name)", picture=True, default=show.bench_picture)
     command.add_argument("--readme", type=Path, metavar="FILE", help="put the tables between this file's markers")
 
     command = commands.add_parser("gradcheck", help="verify every backward pass numerically", allow_abbrev=False)
@@ -85,41 +85,40 @@ def _parser():
     command.add_argument("--preset", choices=recipe.PRESETS, help="default: quick")
     command.add_argument("--net", choices=recipe.NETS, help="default: what the preset has for the data")
     command.add_argument("--variant", choices=VARIANTS, metavar="NAME", help="default: the paper's first")
-    command.add_argument("--picture", type=Path, metavar="FILE.png", help="draw energy by layer")
+    add_output(command, "--picture", "draw energy by layer", picture=True)
 
     command = commands.add_parser("filters", help="how many filters of a finished run's convolutions are distinct",
                                   allow_abbrev=False)
     command.set_defaults(run=look.show_filters)
     command.add_argument("folder", type=Path, metavar="RUN")
-    command.add_argument("--picture", type=Path, metavar="FILE.png", help="draw how often each occurs")
+    add_output(command, "--picture", "draw how often each occurs", picture=True)
 
     command = commands.add_parser("features", help="the weights of a finished run's first layer as pictures",
                                   allow_abbrev=False)
     command.set_defaults(run=look.show_features)
     command.add_argument("folder", type=Path, metavar="RUN")
-    command.add_argument("--out", type=Path, metavar="FILE.png", required=True, help="picture to write")
+    add_output(command, "--out", "picture to write", picture=True, required=True)
     command.add_argument("--binary", action="store_true", help="their signs")
 
     command = commands.add_parser("exponents", help="of which powers of two the inputs of a finished run's layers are",
                                   allow_abbrev=False)
     command.set_defaults(run=look.show_exponents)
     command.add_argument("folder", type=Path, metavar="RUN")
-    command.add_argument("--out", type=Path, metavar="FILE.png", required=True, help="picture to write")
+    add_output(command, "--out", "picture to write", picture=True, required=True)
     command.add_argument("--data-dir", metavar="DIR")
 
     command = commands.add_parser("papers", help="the papers, their recipes, published and measured errors",
                                   allow_abbrev=False)
     command.set_defaults(run=show.show_papers)
-    command.add_argument("--picture", type=Path, metavar="FILE.png", help="draw measured errors beside published ones")
+    add_output(command, "--picture", "draw measured errors beside published ones", picture=True)
 
     command = commands.add_parser("compare", help="runs side by side: their errors, and their curves in one picture",
                                   allow_abbrev=False)
     command.set_defaults(run=compare.show_compare)
     command.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders, finished or not")
-    command.add_argument("--out", type=Path, metavar="FILE.png", default=Path("compare.png"),
-                         help="picture to write (default: compare.png)")
-    command.add_argument("--weights", type=Path, metavar="FILE.png",
-                         help="draw the real weights of the first layer too, of finished runs")
+    add_output(command, "--out", "picture to write (default: compare.png, or the next free name)", picture=True,
+               default=lambda options: Path("compare.png"))
+    add_output(command, "--weights", "draw the real weights of the first layer too, of finished runs", picture=True)
 
     command = commands.add_parser("measure", help="put finished runs into the package's table of results",
                                   allow_abbrev=False)
@@ -150,29 +149,47 @@ def _parser():
 def main(argv=None):
     """Run the program with the given arguments (default: the process's); returns the exit code."""
     try:
-        options = _parser().parse_args(argv)
-        with warnings.catch_warnings():
-            warnings.showwarning = _warn
-            code = options.run(options)
-        sys.stdout.flush()                             # here, so that a reader who left is noticed below, not at exit
-        return code
-    except (UsageError, data.DataError, runs.RunError, DamagedError, loop.TrainingError) as error:
+        terminal.prepare()
+        return _run(argv)
+    except (UsageError, data.DataError, runs.RunError, DamagedError, loop.TrainingError,
+            environment.SettingError) as error:
         return _fail(error)
-    except BrokenPipeError:                            # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError as left:                    # `| head` has seen enough
+        terminal.give_up()
+        if left.errno is None:                         # raised by a command, with what to do next
+            terminal.complain(f"nobody reads any more: stopped; {left}", whole=True)
         return 1
     except KeyboardInterrupt as stop:                  # with what to do next, where a command knows
-        print(f"\nbnn-ref: {'; '.join(['stopped', *map(str, stop.args)])}", file=sys.stderr)
+        terminal.give_up()
+        terminal.complain("; ".join(["stopped", *map(str, stop.args)]), start="\n", whole=True)
         return 130
+    except MemoryError:
+        return _fail("there is not enough memory for that; end other programs, or take a smaller network or batch")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}")
 
 
+def _run(argv):
+    try:
+        options = _parser().parse_args(argv)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            environment.threads()                      # whoever sets it wrongly learns it before hours of work
+            settle_outputs(options)
+            code = options.run(options)
+    except SystemExit:                                 # of --help, say
+        terminal.flush()
+        raise
+    terminal.flush()
+    return code
+
+
 def _warn(message, *_):
-    print(f"bnn-ref: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    terminal.complain(f"warning: {message}")
 
 
 def _fail(error):
-    print(f"bnn-ref: error: {' '.join(str(error).split())}", file=sys.stderr)
+    terminal.give_up()
+    terminal.complain(f"error: {error}")
     return 2

@@ -2,15 +2,20 @@
 
 from pathlib import Path
 
-from ..files import atomic_write
+from ..files import atomic_write, check_place
 
 
 def around(path, name):
     """(text before, text after) the part, its two markers with them.
 
-    Raises ValueError where the file has not one such pair of markers, OSError where it cannot be read.
+    Raises ValueError where the file has not one such pair of markers, is no text or cannot be written, OSError where it
+    cannot be read.
     """
-    text = Path(path).read_bytes().decode()
+    check_place(path, force=True)                      # what is between the markers may be replaced
+    try:
+        text = Path(path).read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected a text in UTF-8 ({error})") from None
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)

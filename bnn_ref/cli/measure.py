@@ -21,6 +21,7 @@ from ..training import loop, runs
 from ..training.record import CHANGES
 from . import choices, markdown
 from .options import UsageError
+from .terminal import say
 
 TRAINING = {"mnist": ((1, 28, 28), 50_000), "cifar10": ((3, 32, 32), 45_000), "svhn": ((3, 32, 32), 598_388)}
 CLASSES = 10                                     # of each: shape and number of training pictures
@@ -200,7 +201,7 @@ def run_measure(options):
         add(rows_of(options.runs, options.note))
     elif options.paper:
         add([_timed(options)])
+    say(measured.table(), flush=True)
     if options.readme:
         markdown.write_part(options.readme, "measured", measured.table())
-    print(measured.table())
     return 0

@@ -7,6 +7,7 @@ from ..nets import network
 from ..training import forms
 from . import choices
 from .options import UsageError
+from .terminal import say
 
 SAID = ("paper", "variant", "data", "preset", "net", "seed")           # of the settings, in the file's line of text
 
@@ -17,16 +18,14 @@ def run_pack(options):
 
     run = choices.finished_run(options.folder)
     on_bits = network_on_bits(options.folder, run, options.form, options.data_dir)
-    if options.out.is_dir():
-        raise UsageError(f"{options.out} is a folder: name a file to write, for example {options.out / 'net.bnn'}")
+    say(packed.describe(on_bits), flush=True)
     try:
         packed.save_packed(options.out, on_bits)
     except ValueError as error:                        # its line of text, where the name of the data is very long
         raise UsageError(f"{options.folder}: {error}") from None
     _, _, params, running = run
     size, floats = options.out.stat().st_size, sum(array.nbytes for array in (*params.values(), *running.values()))
-    print(packed.describe(on_bits))
-    print(f"{options.out}: {size:,} bytes, 1/{floats / size:.1f} of the {floats:,} bytes of float32 parameters")
+    say(f"{options.out}: {size:,} bytes, 1/{floats / size:.1f} of the {floats:,} bytes of float32 parameters")
     return 0
 
 

@@ -1,12 +1,18 @@
 """The pictures of a run folder. Matplotlib is imported here and nowhere else, and without a display."""
 
 import math
+from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
 
+from ..environment import SettingError
 from ..files import atomic_write
+
+try:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
+except ValueError as error:           # it reads MPLBACKEND when it is imported, though no window is ever opened here
+    raise SettingError(f"Matplotlib does not start ({error}); correct or unset MPLBACKEND") from error
 
 FEATURES = 100                        # that are drawn; a first layer has a thousand
 BETWEEN = (0.65, 0.75, 0.9)           # red, green, blue between them: light blue, since white and black are weights
@@ -43,10 +49,10 @@ def compared(runs):
     figure = Figure(figsize=(7.5, 6 + 0.25 * len(runs)), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     highest = 0
-    for number, (label, history, best, finished) in enumerate(runs):
+    for number, (_, history, best, finished) in enumerate(runs):
         look = {"color": f"C{number}", "linestyle": "-" if finished else "--"}
         epochs, losses, errors = ([epoch[key] for epoch in history] for key in ("epoch", "loss", "valid_error"))
-        above.plot(epochs, losses, label=label, **look)
+        above.plot(epochs, losses, **look)
         below.plot(epochs, errors, **look)
         if best:
             below.plot(best, errors[best - 1], "o", color=look["color"])
@@ -54,8 +60,16 @@ def compared(runs):
     above.set(ylabel="training loss", yscale="log")
     below.set(xlabel="epoch", ylabel="validation error (%)", ylim=(0, min(max(highest, 1), 100)))
     below.xaxis.get_major_locator().set_params(integer=True)
-    figure.legend(loc="outside lower center", frameon=False)
+    legend = figure.legend(above.lines, ["run"] * len(runs), loc="outside lower center", frameon=False)
+    for text, (label, *_) in zip(legend.texts, runs):
+        _write(text, label)
     return figure
+
+
+def _write(text, label):
+    """Set a Matplotlib Text to what may be somebody's name: letter by letter, without mathematics where it has a $."""
+    text.set_parse_math(False)
+    text.set_text(label)
 
 
 def against_published(entries):
@@ -80,18 +94,20 @@ def against_published(entries):
     return figure
 
 
-def weight_histograms(params, names):
+def weight_histograms(params, names, titles=None):
     """Histograms of real weights, such as those behind binary ones, one panel a layer; a Figure.
 
-    params: {name: array}; names: which of them. Weights that are sure of their sign gather at -1 and +1.
+    params: {name: array}; names: which of them; titles: what to write above, the names if None. Weights that are sure
+    of their sign gather at -1 and +1.
     """
     figure = Figure(figsize=(2.6 * len(names), 2.8), layout="constrained")
     panels = figure.subplots(1, len(names), squeeze=False)[0]
-    for panel, name in zip(panels, names):
+    for panel, name, title in zip(panels, names, titles or names):
         w = params[name].ravel()
         limit = max(1, np.abs(w).max())           # where they are not clipped they may lie beyond
         panel.hist(w, bins=np.linspace(-limit, limit, 41), color="tab:blue")
-        panel.set(title=f"{name}\n{np.mean(np.abs(w) == 1):.0%} at ±1", xlabel="real weight", yticks=[])
+        panel.set(xlabel="real weight", yticks=[])
+        _write(panel.title, f"{title}\n{np.mean(np.abs(w) == 1):.0%} at ±1")
     return figure
 
 
@@ -185,6 +201,6 @@ def exponents(found):
 
 
 def save(figure, path):
-    """Write a figure as PNG, whole or not at all. Raises OSError."""
+    """Write a figure, whole or not at all, as the end of the path's name says: .png, .pdf or .svg. Raises OSError."""
     with atomic_write(path) as file:
-        figure.savefig(file, format="png", dpi=110)
+        figure.savefig(file, format=Path(path).suffix.lower().removeprefix("."), dpi=110)

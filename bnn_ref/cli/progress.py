@@ -3,6 +3,8 @@
 import sys
 import time
 
+from .terminal import write
+
 
 def duration(seconds):
     """3725 -> "1h 02m", 125 -> "2m 05s", 9.4 -> "9s"."""
@@ -54,5 +56,4 @@ class Progress:
         return f"{duration(left)} left"
 
     def _write(self, text, end):
-        self.stream.write(text + end)
-        self.stream.flush()
+        write(text + end, self.stream)

@@ -15,6 +15,7 @@ from ..ops import optim
 from ..papers.binaryconnect import VOCABULARIES
 from ..training import loop
 from . import choices
+from .terminal import say, write
 
 PUBLISHED = {                                    # CIFAR-10 test error, percent: without scaling, with; Table 1
     "SGD": (None, 11.45),
@@ -69,9 +70,9 @@ def show_rates(options):
     dataset = data.load(options.data, options.data_dir)
 
     def show(text):
-        print(text, file=sys.stderr, flush=True)
+        write(f"{text}\n", sys.stderr)
 
     cells = {(rule.name, scaled): cell(dataset, rule, scaled, options.epochs, options.seed, show)
              for rule in RULES for scaled in (False, True)}
-    print(table(cells))
+    say(table(cells))
     return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..papers import PAPERS, measured, published
 from . import markdown
 from .options import UsageError, save_picture
+from .terminal import say, write
 
 
 def show_bench(options):
@@ -13,28 +14,31 @@ def show_bench(options):
     from ..bench import contests, report
     from . import plots
 
-    def say(text):
+    def tick(text):
         if sys.stderr.isatty():
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            write(f"\r\x1b[K{text}", sys.stderr)
 
     try:
         if options.readme:
             markdown.around(options.readme, f"bench {options.what}")
-        result = contests.BENCHES[options.what](say)
+        result = contests.BENCHES[options.what](tick)
     except ValueError as error:
         raise UsageError(error) from None
-    say("")
-    print(report.tables(result))
+    tick("")
+    say(report.tables(result))
     for what, ratio in report.figures(result):
-        print(f"{what}: {ratio:.2f}")
-    picture = options.json.with_suffix(".png") if options.json else Path(f"bench-{options.what}.png")
-    plots.save(plots.bars(*report.bars(result)), picture)
+        say(f"{what}: {ratio:.2f}")
+    save_picture(plots.bars(*report.bars(result)), options.picture)
     if options.json:
         report.save_json(options.json, result)
     if options.readme:
         markdown.write_part(options.readme, f"bench {options.what}", report.tables(result))
-    print(f"picture in {picture}")
     return 0
+
+
+def bench_picture(options):
+    """Where the picture goes that `show_bench` draws, unless --picture says it."""
+    return options.json.with_suffix(".png") if options.json else Path(f"bench-{options.what}.png")
 
 
 def show_gradcheck(options):
@@ -42,34 +46,34 @@ def show_gradcheck(options):
     from .. import derivatives
 
     failures = 0
-    print(f"{'operation':<40}{'its backward is':<44}{'checked':>8}{'worst error':>13}")
+    say(f"{'operation':<40}{'its backward is':<44}{'checked':>8}{'worst error':>13}")
     for case in derivatives.CASES:
         try:
             checked = case.check()
-            print(f"{case.name:<40}{case.claim:<44}{checked.checked:>8}{checked.worst:>13.1e}", flush=True)
+            say(f"{case.name:<40}{case.claim:<44}{checked.checked:>8}{checked.worst:>13.1e}", flush=True)
         except AssertionError as error:
             failures += 1
-            print(f"{case.name:<40}{case.claim:<44}  FAILED: {' '.join(str(error).split())}", flush=True)
-    print(f"{len(derivatives.CASES) - failures} of {len(derivatives.CASES)} agree with finite differences in float64")
+            say(f"{case.name:<40}{case.claim:<44}  FAILED: {' '.join(str(error).split())}", flush=True)
+    say(f"{len(derivatives.CASES) - failures} of {len(derivatives.CASES)} agree with finite differences in float64")
     return 1 if failures else 0
 
 
 def show_papers(options):
     """Print the papers, their recipes, published and measured errors. Returns the exit code."""
     for name, module in PAPERS.items():
-        print(f"{name}: {module.TITLE}\n  {module.SOURCE}")
+        say(f"{name}: {module.TITLE}\n  {module.SOURCE}")
         for line in _published(name):
-            print(f"  published test error, percent: {line}")
-        print(f"  variants: {', '.join(module.VOCABULARIES)}")
+            say(f"  published test error, percent: {line}")
+        say(f"  variants: {', '.join(module.VOCABULARIES)}")
         for variant, forms in module.FORMS.items():
-            print(f"  at test time {variant} also has: {', '.join(forms)}")
+            say(f"  at test time {variant} also has: {', '.join(forms)}")
         for key, chosen in module.RECIPES.items():
             first, last = chosen.lr
-            print(f"  {' '.join(key)}: {chosen.net}, {chosen.epochs} epochs of batch {chosen.batch}, "
-                  f"{chosen.optimizer.name} {first:g} -> {last:g}")
+            say(f"  {' '.join(key)}: {chosen.net}, {chosen.epochs} epochs of batch {chosen.batch}, "
+                f"{chosen.optimizer.name} {first:g} -> {last:g}")
         for row in measured.rows(name):
-            print(f"  measured here: {_measured(row)}")
-        print()
+            say(f"  measured here: {_measured(row)}")
+        say()
     if options.picture:
         from . import plots
 

@@ -12,6 +12,7 @@ from .. import __version__, data
 from ..training import record, runs
 from . import folders
 from .options import UsageError
+from .terminal import say, write
 
 SETTINGS = {"preset": "paper", "net": "mlp", "variant": "binary"}      # what the paper's Table 1 did, and all there is
 
@@ -46,33 +47,34 @@ def run_cross_validation(options):
                  "versions": {"bnn_ref": __version__, "numpy": np.__version__, "python": platform.python_version()}}
     with contextlib.ExitStack() as held:
         folder, run = folders.find(options, settings, held)
+        if run and record.identity(run) != record.identity(described):
+            raise runs.RunError(f"{folder}: another task or other settings than now; begin another run with --out")
+        if run is None or "test_error" not in run:     # before the folder: who cannot be told gets none
+            say(f"ebp on {settings['data']}: {task.x.columns}-120-1, binary, {len(task.x):,} examples, 8 folds",
+                flush=True)
         if run is None:
             folder, run = folders.begin(options, folder, described, held)
-        elif record.identity(run) != record.identity(described):
-            raise runs.RunError(f"{folder}: another task or other settings than now; begin another run with --out")
         if "test_error" not in run:                    # what was interrupted begins anew: it takes seconds
+            say(f"run folder {folder}", flush=True)
             run = _cross_validate(folder, run, task, settings)
         else:
-            print(f"{folder} is finished already")
+            say(f"{folder} is finished already")
         runs.tidy(folder)
-    print(f"test error with deterministic {run['forms']['deterministic']:.2f} %")
-    print(f"test error {run['test_error']:.2f} %")
+    say(f"test error with deterministic {run['forms']['deterministic']:.2f} %")
+    say(f"test error {run['test_error']:.2f} %")
     return 0
 
 
 def _cross_validate(folder, run, task, settings):
     from ..training import text_tasks
 
-    print(f"ebp on {settings['data']}: {task.x.columns}-120-1, binary, {len(task.x):,} examples, 8 folds -> {folder}",
-          flush=True)
     epochs, live = settings["epochs"], sys.stdout.isatty()
 
     def tick(fold, epoch, p, d):
         last = epoch == epochs
         if live or last:
-            start = "\r\x1b[K" if live else ""
-            print(f"{start}fold {fold}/8  epoch {epoch}/{epochs}  error {p:5.2f} %  "
-                  f"deterministic {d:5.2f} %", end="\n" if last else "", flush=True)
+            start, end = "\r\x1b[K" if live else "", "\n" if last else ""
+            write(f"{start}fold {fold}/8  epoch {epoch}/{epochs}  error {p:5.2f} %  deterministic {d:5.2f} %{end}")
 
     began, cpu_began = time.perf_counter(), time.process_time()
     result = text_tasks.cross_validate(task, epochs=epochs, seed=settings["seed"], tick=tick)
@@ -80,8 +82,8 @@ def _cross_validate(folder, run, task, settings):
     by_epoch = [{"epoch": epoch + 1, "test_error": float(result.p[:, epoch].mean()),
                  "deterministic": float(result.d[:, epoch].mean())} for epoch in range(epochs)]
     for epoch in by_epoch:
-        print(f"after epoch {epoch['epoch']}: mean over folds {epoch['test_error']:.2f} %, deterministic "
-              f"{epoch['deterministic']:.2f} %")
+        say(f"after epoch {epoch['epoch']}: mean over folds {epoch['test_error']:.2f} %, deterministic "
+            f"{epoch['deterministic']:.2f} %")
     return runs.note(folder, run, {
         "test_error": p, "forms": {"deterministic": d}, "by_epoch": by_epoch,
         "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began})

@@ -16,6 +16,7 @@ from ..training import arithmetic, forms, loop, record, runs
 from . import choices, folders, text
 from .options import UsageError
 from .progress import Progress, duration
+from .terminal import say
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ def run_train(options):
     """Train a network into a run folder, from the start or from where the run stands. Returns the exit code."""
     if text.is_text(options.data):
         return text.run_cross_validation(options)
+    from . import plots  # noqa: F401  what cannot be drawn at the end is said now
+
     if options.exact and not options.resume:
         raise UsageError("--exact: goes with --resume")
     asked = choices.choose(options)
@@ -51,12 +54,14 @@ def run_train(options):
         described = _describe(job)
         if run:
             _refuse_other_origins(folder, run, described)
-        else:
+        if run is None or "test_error" not in run:
+            _announce(job)
+        if run is None:
             folder, run = folders.begin(options, folder, described, held)
             job = replace(job, folder=folder, settings=run["settings"])
         if "test_error" in run:
             runs.tidy(folder)
-            print(f"{folder} is finished already")
+            say(f"{folder} is finished already")
         else:
             run = _train_to_the_end(job, run, options.exact, _command_to_go_on(options, folder))
     _report(folder, run)
@@ -115,29 +120,29 @@ def _command_to_go_on(options, folder):
 def _train_to_the_end(job, run, exact, again):
     """Train from the last checkpoint, or from the start; returns the finished run.
 
-    Ctrl-C and a disk that is full say how to go on: by the command `again`.
+    Ctrl-C, a reader of the output who left and a disk that is full say how to go on: by the command `again`.
     """
     try:
         done = runs.so_far(job.folder, run)["epoch"]
-        _announce(job)
+        say(f"run folder {job.folder}", flush=True)
         run = _same_arithmetic(job, run, done, exact)
         progress = Progress(sum(chosen.epochs for _, chosen in job.rounds), done)
         state, errors, run = _train_rounds(job, run, done, progress)
         _draw(job, state)
         return runs.finish(job.folder, run, state, _results(job, state, errors, progress))
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"go on with: {again}") from None
+    except (KeyboardInterrupt, BrokenPipeError) as stop:
+        raise type(stop)(f"go on with: {again}") from None
     except OSError as error:
         raise UsageError(f"{error.filename or job.folder}: {error.strerror}; the last saved epoch is safe, go on with: "
                          f"{again}") from None
 
 
 def _announce(job):
+    """Say what is trained, at once: where nobody can be told, no folder is made either."""
     net, chosen = job.rounds[-1]
     count = sum(int(np.prod(param.shape)) for step in net for param in step.params)
-    print(f"{job.settings['paper']} on {job.settings['data']}: {chosen.net}-{job.dataset.classes}FC, {count:,} "
-          f"parameters, {job.settings['variant']}, {len(job.dataset.train_x):,} training images -> {job.folder}",
-          flush=True)
+    say(f"{job.settings['paper']} on {job.settings['data']}: {chosen.net}-{job.dataset.classes}FC, {count:,} "
+        f"parameters, {job.settings['variant']}, {len(job.dataset.train_x):,} training images", flush=True)
 
 
 def _same_arithmetic(job, run, done, exact):
@@ -172,7 +177,7 @@ def _train_rounds(job, run, done, progress):
             state = _train_round(job, run, net, chosen, state, first, progress)
             errors = [*errors[:number], _test_error(job, net, state)]
             if number < len(job.rounds) - 1:
-                print(f"round {number + 1} of {len(job.rounds)}: test error {errors[-1]:.2f} %", flush=True)
+                say(f"round {number + 1} of {len(job.rounds)}: test error {errors[-1]:.2f} %", flush=True)
                 run = runs.note(job.folder, run, {"rounds": errors})
         first += chosen.epochs
     return state, errors, run
@@ -221,8 +226,8 @@ def _results(job, state, errors, progress):
 
 def _report(folder, run):
     best = run["history"][run["best_epoch"] - 1]
-    print(f"best validation error {best['valid_error']:.2f} % in epoch {run['best_epoch']}, "
-          f"{duration(run['seconds'])} of training; pictures in {folder}")
+    say(f"best validation error {best['valid_error']:.2f} % in epoch {run['best_epoch']}, "
+        f"{duration(run['seconds'])} of training; pictures in {folder}")
     for name, error in run.get("forms", {}).items():
-        print(f"test error with {name} {error:.2f} %")
-    print(f"test error {run['test_error']:.2f} %")
+        say(f"test error with {name} {error:.2f} %")
+    say(f"test error {run['test_error']:.2f} %")

@@ -16,11 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-try:
-    import numba
-except ImportError:                   # WebAssembly has none: kernels run as plain Python, and NumPy's rung is the best
-    numba = None
+from .. import environment
 
+numba = environment.import_numba()    # WebAssembly has none: kernels run as plain Python, and NumPy's rung is the best
 COMPILED = numba is not None and not numba.config.DISABLE_JIT
 SEAL_BYTES = hashlib.sha256().digest_size
 
@@ -137,13 +135,9 @@ _count = None
 
 def threads():
     """How many threads kernels use: what `set_threads` said, else BNN_REF_THREADS, else the cores of this process."""
-    if _count is not None:
-        return _count
-    text = os.environ.get("BNN_REF_THREADS", "")
-    if text and not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ValueError(f"BNN_REF_THREADS: expected a whole number from 1 up, got {text!r}")
-    if text:
-        return int(text)
+    chosen = environment.threads() if _count is None else _count
+    if chosen is not None:
+        return chosen
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

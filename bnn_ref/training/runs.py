@@ -16,14 +16,13 @@ import re
 
 import numpy as np
 
-from ..files import BusyError, DamagedError, atomic_write, check_regular, lock, read_arrays, sha256
+from ..files import PART, RUN_FILES, BusyError, DamagedError, atomic_write, check_regular, lock, read_arrays, sha256
 from ..nets import network
 from . import record
 from .loop import State
 
 ARRAY_FIELDS = ("params", "running", "best_params", "best_running")
-PART = r"\.[0-9a-f]{16}\.part"         # behind the name of a file that is being written, see `files.atomic_write`
-LEFT = re.compile(rf"(?:run\.json|checkpoint\.npz|params\.npz|curves\.png|weights\.png)(?:{PART})+")
+LEFT = re.compile(rf"(?:{'|'.join(map(re.escape, RUN_FILES))})(?:{PART})+")       # what a killed program left
 AGAIN = "train again with another --out"
 
 

@@ -13,19 +13,18 @@ from bnn_ref.training import record
 HALF = 128                            # of the 256 units of a hidden layer
 
 
-def made_run(folder, paper, variant, source, change=None, data_dir=None):
-    """Write a finished run of the paper's quick MLP on the data set `source`, as `data.load` takes it and its folder.
+def made_run(folder, paper, variant, source, change=None, data_dir=None, net="mlp"):
+    """Write a finished run of the paper's quick `net` on the data set `source`, as `data.load` takes it and its folder.
 
     change(params, running) sets the arrays in place; without it they are those before training, and random statistics.
     The best of three epochs is the second. Returns the folder.
     """
     dataset = data.load(source, data_dir)
-    settings = {"paper": paper, "data": str(source), "preset": "quick", "net": "mlp", "variant": variant, "epochs": 3,
+    settings = {"paper": paper, "data": str(source), "preset": "quick", "net": net, "variant": variant, "epochs": 3,
                 "lr": None, "batch": None, "seed": 0}
     chosen, vocabulary = choices.rounds_of(settings, len(dataset.train_x))[-1]
-    net = recipe.build(chosen, dataset.shape, dataset.classes, vocabulary)
     rng = np.random.default_rng(1)
-    params, running = network.init(net, rng)
+    params, running = network.init(recipe.build(chosen, dataset.shape, dataset.classes, vocabulary), rng)
     for array in running.values():
         array[...] = rng.random(array.shape)
     if change:

@@ -2,13 +2,16 @@
 
 import io
 import json
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from bnn_ref.cli import choices, compare, main, plots
 from bnn_ref.nets import network, recipe
@@ -192,11 +195,47 @@ def test_weights_are_those_of_the_first_layer(trained, monkeypatch):
     monkeypatch.setattr(plots, "weight_histograms", lambda *args: drawn.append(args) or plots.Figure())
     folders = [str(trained / "float"), str(trained / "binaryconnect")]
     assert main.main(["compare", *folders, "--weights", "w.png"]) == 0
-    params, names = drawn[0]
-    assert names == ["float: float real", "binaryconnect:\nbinaryconnect stochastic"]
+    params, names, titles = drawn[0]
+    assert titles == ["float: float real", "binaryconnect:\nbinaryconnect stochastic"]
     for folder, name in zip(folders, names):
         with np.load(Path(folder) / "params.npz") as arrays:
             np.testing.assert_array_equal(params[name], arrays["fc1.w"])
+
+
+def texts(figure):
+    """What stands in a figure, and whether Matplotlib would read mathematics in it."""
+    figure.canvas.draw()
+    return {text.get_text(): text.get_parse_math() for text in figure.findobj(Text) if text.get_text()}
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there have other letters")
+def test_names_are_drawn_letter_by_letter(monkeypatch):
+    """Whatever they mean to Matplotlib: an underscore that hides a line from the legend, mathematics that is none."""
+    drawn = []
+    for name in ("compared", "weight_histograms"):
+        real = getattr(plots, name)
+        monkeypatch.setattr(plots, name, lambda *args, real=real: drawn.append(real(*args)) or drawn[-1])
+    names = [r"$\frac$", "$x", "_a", r"\$y\$", "b^c_{d}", os.fsdecode(b"caf\xe9"), "\x1b[31m"]
+    for name in names:
+        made_run(Path(name), "float", "real", "digits")
+    assert main.main(["compare", *names, "--weights", "w.png"]) == 0
+    shown = [*names[:5], r"caf\udce9", r"\x1b[31m"]
+    curves, weights = (texts(figure) for figure in drawn)
+    assert [text.get_text() for text in drawn[0].legends[0].texts] == [f"{name}: float real" for name in shown]
+    assert not any(curves[f"{name}: float real"] for name in shown)
+    assert not any(weights[f"{name}: float real\n0% at ±1"] for name in shown)
+
+
+def test_a_long_name_fits_into_the_picture(monkeypatch, capsys):
+    drawn, real = [], plots.compared
+    monkeypatch.setattr(plots, "compared", lambda *args: drawn.append(real(*args)) or drawn[-1])
+    for name in ("x" * 200, "x" * 201):
+        made_run(Path(name), "float", "real", "digits")
+    assert main.main(["compare", "x" * 200, "x" * 201, "--weights", "w.png"]) == 0
+    assert capsys.readouterr().err == ""                                   # Matplotlib would say what it cannot place
+    drawn[0].canvas.draw()
+    extent = drawn[0].legends[0].get_window_extent()
+    assert extent.x0 > 0 and extent.x1 < drawn[0].bbox.x1
 
 
 def test_weights_of_a_convolution(monkeypatch):
@@ -264,7 +303,7 @@ def test_mistakes_in_one_line(capsys):
     assert "nowhere is not a run folder" in refused(capsys, "compare", "a", "nowhere")
     assert "folder is not a run folder" in refused(capsys, "compare", "folder")
     assert "folder is a folder: name a file to write" in refused(capsys, "compare", "a", "--out", "folder")
-    assert "No such file" in refused(capsys, "compare", "a", "--out", "nowhere/c.png")
+    assert "nowhere is no folder that is there" in refused(capsys, "compare", "a", "--out", "nowhere/c.png")
     assert "b is not finished" in refused(capsys, "compare", "b", "--weights", "w.png")
     for number in range(8):
         finished(f"r{number}")

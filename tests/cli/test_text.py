@@ -67,9 +67,10 @@ def test_every_error_has_its_place(monkeypatch, capsys):
     assert [(epoch["epoch"], epoch["test_error"], epoch["deterministic"]) for epoch in record["by_epoch"]] == [
         (number, *mean) for number, mean in enumerate(means, 1)]
     printed = capsys.readouterr().out.splitlines()
-    assert printed[1:9] == [f"fold {fold}/8  epoch 3/3  error {one:5.2f} %  deterministic {two:5.2f} %"
+    assert printed[1] == "run folder run"
+    assert printed[2:10] == [f"fold {fold}/8  epoch 3/3  error {one:5.2f} %  deterministic {two:5.2f} %"
                             for fold, (one, two) in enumerate(zip(p[:, 2], d[:, 2]), 1)]
-    assert printed[9:] == [
+    assert printed[10:] == [
         *(f"after epoch {number}: mean over folds {one:.2f} %, deterministic {two:.2f} %"
           for number, (one, two) in enumerate(means, 1)),
         "test error with deterministic 26.00 %", "test error 12.50 %"]
@@ -95,7 +96,7 @@ def test_a_second_run_takes_the_next_name_and_resume_the_unfinished_one(monkeypa
         assert main.main(args) == 130
     assert f"{first} is there already: this run goes to {first}-2\n" in capsys.readouterr().out
     assert main.main([*args, "--resume"]) == 0
-    assert f" -> {first}-2\n" in capsys.readouterr().out
+    assert f"run folder {first}-2\n" in capsys.readouterr().out
     one, two = runs.read(Path(first)), runs.read(Path(f"{first}-2"))
     assert (one["test_error"], one["forms"]) == (two["test_error"], two["forms"])
     assert main.main([*args, "--resume"]) == 0

@@ -90,8 +90,13 @@ def test_dense_and_sparse_files_from_a_folder(source, tmp_path, capsys):
     assert capsys.readouterr().out.count("is already there and complete") == 2
     assert times == [path.stat().st_mtime_ns for path in sorted((out / "ebp_text").iterdir())]
     (out / "ebp_text" / "thin.npz").write_bytes(b"PK")
-    assert run("--from", source, "--out", out) == 0
+    (out / "ebp_text" / "whole.npz").unlink()
+    assert "thin.npz is there already; write elsewhere, or replace it with --force" in error_of(
+        capsys, "--from", source, "--out", out)
+    assert os.listdir(out / "ebp_text") == ["thin.npz"]                  # neither the other one
+    assert run("--from", source, "--out", out, "--force") == 0
     check(out, "thin", -X)
+    check(out, "whole", X)
 
 
 def test_some_of_the_files_will_do_but_not_none(source, tmp_path, capsys, monkeypatch):

@@ -280,11 +280,12 @@ def test_help_names_the_options_and_their_defaults(capsys):
 @pytest.mark.parametrize("count, valid, test, height, complete", [
     (5, 3, 2, 2, True), (6, 3, 2, 2, False), (5, 4, 2, 2, False), (5, 3, 3, 2, False), (5, 3, 2, 3, False)])
 def test_complete_is_a_file_of_the_counts_and_the_shape(count, valid, test, height, complete, tmp_path, capsys):
-    x, y = np.zeros((9, 1, height, 2), np.uint8), np.arange(9) % 2
+    x, y = np.full((9, 1, height, 2), 255, np.uint8), np.arange(9) % 2
     save(tmp_path / "some.npz", x[:count], y[:count], x[:test], y[:test], x[:valid], y[:valid])
     assert script.is_complete(tmp_path / "some.npz", (1, 2, 2), (5, 3, 2)) == complete
-    assert bring(tmp_path, lambda *_: []) == 0
-    assert capsys.readouterr().out.startswith(str(tmp_path) if complete else "wrote ")
+    assert bring(tmp_path, lambda *_: []) == (0 if complete else 2)
+    said, error = capsys.readouterr()
+    assert ("complete" in said, "--force" in error) == (complete, not complete)
 
 
 # mnist.py, with small files in place of the official ones
@@ -434,23 +435,50 @@ def test_a_complete_file_is_left_alone(official, tmp_path, capsys):
 
 
 def other_counts(path):
-    x, y = np.zeros((40, 1, 5, 4), np.uint8), np.arange(40) % 3
+    x, y = np.full((40, 1, 5, 4), 255, np.uint8), np.arange(40) % 3
     save(path, x, y, x[:20], y[:20])  # 36 training images and 4 split off
 
 
 def other_images(path):
-    x, y = np.zeros((40, 1, 4, 5), np.uint8), np.arange(40) % 3
+    x, y = np.full((40, 1, 4, 5), 255, np.uint8), np.arange(40) % 3
     save(path, x[:30], y[:30], x[:20], y[:20], x[30:], y[30:])
 
 
 @pytest.mark.parametrize("spoil", [other_counts, other_images, lambda path: path.write_bytes(b"PK")])
-def test_a_bad_file_is_replaced(spoil, official, tmp_path):
-    spoil(tmp_path / "mnist.npz")
+def test_another_file_is_replaced_by_force_alone(spoil, official, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     out.mkdir()
-    (tmp_path / "mnist.npz").rename(out / "mnist.npz")
-    assert mnist.main(["--from", str(official), "--out", str(out)]) == 0
+    spoil(out / "mnist.npz")
+    before = (out / "mnist.npz").read_bytes()
+    with monkeypatch.context() as patch:                     # it is said before anything is read or fetched
+        patch.setattr(mnist, "convert", None)
+        assert mnist.main(["--from", str(official), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert f"{out / 'mnist.npz'} is there already; write elsewhere, or replace it with --force" in error
+    assert os.listdir(out) == ["mnist.npz"] and (out / "mnist.npz").read_bytes() == before
+    assert mnist.main(["--from", str(official), "--out", str(out), "--force"]) == 0
     check_written(out)
+
+
+def test_where_nothing_can_be_written_is_said_before_the_work(official, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(mnist, "convert", None)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "out" / "mnist.npz").mkdir(parents=True)
+    for out, words in ((tmp_path / "file" / "out", "cannot be made in"), (tmp_path / "file", "cannot be made in"),
+                       (tmp_path / "out", "mnist.npz is a folder: name a file to write"),
+                       ("~nobody at all/out", "no such home")):
+        assert mnist.main(["--from", str(official), "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("mnist.py: error: ") and error.count("\n") == 1 and words in error
+    assert sorted(os.listdir(tmp_path)) == ["file", "official", "out"] and os.listdir(tmp_path / "out") == ["mnist.npz"]
+
+
+def test_a_complete_file_is_made_again_by_force(official, tmp_path, capsys):
+    arguments = ["--from", str(official), "--out", str(tmp_path / "out"), "--force"]
+    for _ in range(2):
+        assert mnist.main(arguments) == 0
+        assert capsys.readouterr().out.startswith("wrote ")
+    check_written(tmp_path / "out")
 
 
 GOOD = CONTENTS[TRAIN]
