@@ -11,16 +11,16 @@ Images have one C x H x W throughout; N is 1 at least and may differ between the
 max(train_y), two at least, and each has a training image. Other arrays in the file are not read (`source` is a
 line of text with data that nobody verified); pickled objects are refused. Where no validation part is given, a
 tenth of the training images becomes it: of a class with n images round(n / 10), but 1 at least, drawn with the
-seed SPLIT_SEED, so that one file always gives one split; this needs two training images of every class. Three
-lines of NumPy write such a file:
+seed SPLIT_SEED, so that one file always gives one split; this needs two training images of every class. `save`
+checks arrays and writes such a file; where they do not fit, it says what to write instead, by what came:
 
     import numpy as np
+    from bnn_ref import data
     images, labels = np.full((100, 1, 8, 8), 255, np.uint8), np.arange(100) % 10
-    np.savez("mine.npz", train_x=images, train_y=labels, test_x=images, test_y=labels)
+    data.save("mine.npz", train_x=images, train_y=labels, test_x=images, test_y=labels)
 
-`save` does so too, and checks the arrays first; where they do not fit, it says what to write instead, by what
-came. `load("mine.npz")` reads the file. The data sets of NAMES are such files in `data_folder()`, except
-`digits`, which comes with the package (data_scripts/digits.py tells from where).
+`numpy.savez` writes it too. `load("mine.npz")` reads the file. The data sets of NAMES are such files in
+`data_folder()`, except `digits`, which comes with the package (data_scripts/digits.py tells from where).
 """
 
 import hashlib
@@ -155,17 +155,24 @@ class Pieces:
     arrays: Iterable
 
 
-def save(path, train_x, train_y, test_x, test_y, valid_x=None, valid_y=None, source=None):
+def check_absent(path, replace):
+    """Raise DataError where something is at `path` that may not be written over."""
+    if not replace and os.path.lexists(path):
+        raise DataError(f"{path} is there already: choose another name, or give replace=True to write over it")
+
+
+def save(path, train_x, train_y, test_x, test_y, valid_x=None, valid_y=None, source=None, replace=False):
     """Check the arrays as `load` does and write them to `path` (.npz), whole or not at all; makes the folder.
 
     Images uint8 N x C x H x W, or N x H x W for one channel, an array or Pieces; labels any integer dtype (N,), stored
-    as int64; source: a line for people that tells where they are from, stored as an array of text. Equal data give
-    equal bytes. Warns of images that are black. Raises DataError for data that differ from the format, OSError where
-    the file cannot be written.
+    as int64; source: a line for people that tells where they are from, stored as an array of text; replace: whether a
+    file that is there is written over. Equal data give equal bytes. Warns of images that are black. Raises DataError
+    for data that differ from the format or a file that is there, OSError where the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".npz":
         raise DataError(f"{path}: a data file's name must end in .npz")
+    check_absent(path, replace)
     values = (train_x, train_y, valid_x, valid_y, test_x, test_y)
     arrays = {key: _with_channel(key, value) for key, value in zip(KEYS, values, strict=True) if value is not None}
     _check(path, {key: _promise(key, value) for key, value in arrays.items()})

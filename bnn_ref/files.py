@@ -235,12 +235,22 @@ def check_regular(path):
 # --- arrays --------------------------------------------------------------------------------------------------------
 
 
-def read_arrays(path, wanted=None, required=()):
+def array_names(path):
+    """The names of the arrays in an .npz archive, by its directory alone; none where it cannot be read."""
+    try:
+        check_regular(path)
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    except Exception:                 # what is wrong is said where the arrays are read
+        return set()
+
+
+def read_arrays(path, wanted=None, required=(), at_least=0):
     """{name: array} of an .npz archive, or of those of its arrays that are `wanted`; `required` ones must be there.
 
     Pickled objects are refused. numpy.load allocates what an array's header claims; here the header must first fit
-    the array's real size, and that the file's. Each byte of the file must belong to a member or to their directory.
-    Raises FileNotFoundError, DamagedError.
+    the array's real size, and that the file's; at_least: bytes that they may take in any case. Each byte of the file
+    must belong to a member or to their directory. Raises FileNotFoundError, DamagedError.
     """
     try:
         check_regular(path)
@@ -251,7 +261,7 @@ def read_arrays(path, wanted=None, required=()):
             if absent:
                 raise DamagedError(f"{', '.join(absent)} missing, found {', '.join(names[:8]) or 'nothing'}")
             chosen = [f"{name}.npy" for name in names if wanted is None or name in wanted]
-            _check_sizes([archive.getinfo(name) for name in chosen], os.fstat(file.fileno()).st_size)
+            _check_sizes([archive.getinfo(name) for name in chosen], os.fstat(file.fileno()).st_size, at_least)
             return {name.removesuffix(".npy"): _read_array(archive, name) for name in chosen}
     except (DamagedError, FileNotFoundError):
         raise
@@ -307,12 +317,12 @@ def _check_gap(gap, described):
         raise DamagedError(f"{gap} bytes between the members of the archive belong to none")
 
 
-def _check_sizes(members, size):
+def _check_sizes(members, size, at_least):
     """Raise DamagedError for members that only other programs than NumPy compress, or that an honest file has not."""
     if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
         raise DamagedError("compressed in another way than numpy.savez_compressed does")
     claimed = sum(member.file_size for member in members)
-    if claimed > max(SMALL, RATIO * size):
+    if claimed > max(SMALL, at_least, RATIO * size):
         raise DamagedError(f"its arrays take {claimed} bytes, {claimed // size} times the file's {size}; if that is "
                            "so, save them with numpy.savez, which does not compress")
 

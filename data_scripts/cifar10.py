@@ -162,7 +162,7 @@ def convert(source, downloads, path):
     *train, (test_x, test_y) = batches
     train_x, train_y = (np.concatenate(arrays) for arrays in zip(*train, strict=True))
     data.save(path, train_x[:-VALIDATION], train_y[:-VALIDATION], test_x, test_y,
-              train_x[-VALIDATION:], train_y[-VALIDATION:], source_line)
+              train_x[-VALIDATION:], train_y[-VALIDATION:], source_line, replace=True)
     return [found]
 
 

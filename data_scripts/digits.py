@@ -45,7 +45,8 @@ def main():
     images, labels = load_digits(return_X_y=True)  # (1797, 64) float64 0..16, (1797,)
     x = np.rint(images * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     train, valid, test = split(labels)
-    data.save(TARGET, x[train], labels[train], x[test], labels[test], x[valid], labels[valid])
+    data.save(TARGET, x[train], labels[train], x[test], labels[test], x[valid], labels[valid],
+              replace=True)
     print(f"wrote {TARGET}")
 
 

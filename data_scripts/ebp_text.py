@@ -171,7 +171,7 @@ def convert(source, folder, force=False):
             continue
         x, labels = read_mat(found, task)
         source_line = None if name in KNOWN else script.unverified(found.name, checksum(found))
-        text_tasks.save_task(path, x, labels, source_line)
+        text_tasks.save_task(path, x, labels, source_line, replace=True)
         if source is None:
             found.unlink()
         terminal.say(f"wrote {path}", flush=True)

@@ -112,7 +112,7 @@ def convert(source, downloads, path):
     train_x, train_y, test_x, test_y = (read_idx(*pair) for pair in zip(found, FILES, strict=True))
     train_x, test_x = train_x[:, None], test_x[:, None]  # one channel
     data.save(path, train_x[:-VALIDATION], train_y[:-VALIDATION], test_x, test_y,
-              train_x[-VALIDATION:], train_y[-VALIDATION:])
+              train_x[-VALIDATION:], train_y[-VALIDATION:], replace=True)
     return found
 
 

@@ -109,7 +109,7 @@ def convert(source, downloads, path):
                             for both in (x, y))
         train_y = np.concatenate([labels[~mask] for labels, mask in zip(y, drawn, strict=True)])
         train_x = data.Pieces((total, *SHAPE), not_drawn(x, drawn, show))
-        data.save(path, train_x, train_y, test_x, test_y, valid_x, valid_y)
+        data.save(path, train_x, train_y, test_x, test_y, valid_x, valid_y, replace=True)
     return found
 
 

@@ -63,7 +63,7 @@ def convert():
 
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (60, 1, 8, 8), np.uint8), np.arange(60) % 3
-    data.save(Path("done/mine.npz"), x, y, x[:20], y[:20], x[20:40], y[20:40])
+    data.save(Path("done/mine.npz"), x, y, x[:20], y[:20], x[20:40], y[20:40], replace=True)
 
 
 # --- the child -----------------------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def test_the_lines_of_the_docstring_write_a_good_file(tmp_path, monkeypatch):
     lines = [line[4:] for line in data.__doc__.splitlines()]
     start = lines.index("import numpy as np")
     monkeypatch.chdir(tmp_path)
-    exec("\n".join(lines[start : start + 3]))
+    exec("\n".join(lines[start : start + 4]))
     dataset = load("mine.npz")
     assert (dataset.shape, dataset.classes, len(dataset.valid_y)) == ((1, 8, 8), 10, 10)
 
@@ -372,7 +372,7 @@ def test_what_is_no_plain_array_is_told_how_to_become_one():
 def test_pictures_that_are_all_but_black_are_warned_about(part, tmp_path):
     black = images({"train": 24, "valid": 6, "test": 9}[part]) // 128
     path = write(tmp_path / "mine.npz", **{f"{part}_x": black})
-    for call in (lambda: load(path), lambda: save(path, **arrays(**{f"{part}_x": black}))):
+    for call in (lambda: load(path), lambda: save(path, **arrays(**{f"{part}_x": black}), replace=True)):
         with pytest.warns(data.DataWarning, match=rf"{part}_x holds nothing but 0 and 1, black among .*255 \* images"):
             call()
     with warnings.catch_warnings():
@@ -559,6 +559,21 @@ def test_save_refuses_what_load_could_not_find(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_save_writes_over_nothing_unless_it_is_told_to(tmp_path):
+    path = tmp_path / "mine.npz"
+    save(path, **arrays())
+    before = path.read_bytes()
+    (tmp_path / "nowhere.npz").symlink_to(tmp_path / "not there")
+    for taken in (path, tmp_path / "nowhere.npz"):
+        with pytest.raises(DataError) as caught:
+            save(taken, **arrays(train_x=images(24, seed=7)))
+        assert str(caught.value) == (
+            f"{taken} is there already: choose another name, or give replace=True to write over it")
+    assert path.read_bytes() == before
+    save(path, **arrays(train_x=images(24, seed=7)), replace=True)
+    np.testing.assert_array_equal(load(path).train_x, images(24, seed=7))
+
+
 class FailingFile(io.FileIO):
     """A file on a disk that is full, or with a user who presses Ctrl-C, after some bytes."""
 
@@ -578,7 +593,7 @@ def test_a_failed_save_leaves_the_old_file(error, tmp_path, monkeypatch):
     monkeypatch.setattr(FailingFile, "error", error)
     monkeypatch.setattr(files, "open", FailingFile, raising=False)
     with pytest.raises(type(error)):
-        save(path, **arrays(train_x=images(24, seed=7)))
+        save(path, **arrays(train_x=images(24, seed=7)), replace=True)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["mine.npz"]
 

@@ -246,3 +246,22 @@ def test_parameters_that_are_not_finite_are_refused_by_name(name, value, tmp_pat
     np.savez(path, **arrays)
     with pytest.raises(runs.RunError, match=f"params.npz: {name} holds NaN or infinity, expected finite numbers"):
         runs.load_params(tmp_path, {"params_sha256": sha256(path)}, net)
+
+
+def test_the_names_of_arrays_are_read_from_the_directory_alone(tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, a=np.zeros(3), b=np.array([{}]))
+    assert files.array_names(path) == {"a", "b"}
+    path.write_bytes(path.read_bytes()[:-40])
+    assert files.array_names(path) == files.array_names(tmp_path) == files.array_names(tmp_path / "no.npz") == set()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "fifo.npz")
+        assert files.array_names(tmp_path / "fifo.npz") == set()
+
+
+def test_what_arrays_may_take_in_any_case_is_for_the_caller_to_say(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "SMALL", 1000)
+    np.savez_compressed(tmp_path / "zeros.npz", a=np.zeros(100_000, np.uint8))
+    with pytest.raises(files.DamagedError, match=r"^its arrays take 100128 bytes, "):
+        files.read_arrays(tmp_path / "zeros.npz", at_least=100_127)
+    assert files.read_arrays(tmp_path / "zeros.npz", at_least=100_128)["a"].shape == (100_000,)

@@ -70,10 +70,10 @@ def show_compare(options):
 def _read(folder, name):
     """The Run in a folder. Raises runs.RunError for one that is damaged or none."""
     run = runs.read(folder)
-    if text.is_text(run["settings"]["data"]):
+    if text.is_cross_validation(run):
         raise runs.RunError(f"{folder}: a cross-validation, which has no curves to compare")
     stands = runs.so_far(folder, run)
-    total = sum(chosen.epochs for chosen, _ in choices.rounds_of(run["settings"], run["examples"]))
+    total = sum(chosen.epochs for chosen, _ in choices.rounds_of(run["settings"], run["shape"]))
     return Run(name, run, stands["history"], stands["best_epoch"], "test_error" in run, total)
 
 

@@ -45,7 +45,7 @@ def _run_in_another_form(options, run):
     form = choices.form(record["settings"], options.form)
     trained_on = choices.own_data(options.source, record, options.data_dir)
     dataset = _other_data(options, record["shape"], record["classes"]) if options.data else trained_on
-    chosen, _ = choices.rounds_of(record["settings"], record["examples"])[-1]
+    chosen, _ = choices.rounds_of(record["settings"], record["shape"])[-1]
     tick = functools.partial(Progress(0, stream=sys.stderr).testing, options.form)
     logits = forms.outputs(form, chosen, loop.binary_shapes(net), trained_on, params, running, dataset.test_x, tick)
     say(f"test error with {options.form} {_error(logits.argmax(axis=1), dataset):.2f} %")

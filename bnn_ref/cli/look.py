@@ -27,8 +27,8 @@ EXPONENT_PICTURES = 250               # enough for a histogram
 
 def show_costs(options):
     """Print what a network costs, layer by layer, and an MLP's training step. Returns the exit code."""
-    settings, shape, classes, examples = _asked(options)
-    chosen, vocabulary = choices.rounds_of(settings, examples)[-1]
+    settings, shape, classes = _asked(options)
+    chosen, vocabulary = choices.rounds_of(settings, shape)[-1]
     net = choices.build_network(chosen, shape, classes, vocabulary)
     rows = costs.inference_costs(net, shape)
     floats = costs.in_floats(rows)
@@ -53,20 +53,20 @@ def show_costs(options):
 
 
 def _asked(options):
-    """(settings, shape of a picture, classes, training pictures) of the paper or the run that the options name."""
+    """(settings, shape of a picture, classes) of the paper or the run that the options name."""
     if options.source in PAPERS:
         settings = choices.choose(Namespace(**vars(options), paper=options.source, epochs=None, seed=None))
         if settings["data"] in SHAPES:
-            return settings, SHAPES[settings["data"]], CLASSES, 0
+            return settings, SHAPES[settings["data"]], CLASSES
         dataset = data.load(settings["data"])
-        return settings, dataset.shape, dataset.classes, len(dataset.train_x)
-    for name in ("data", "preset", "net", "variant"):
+        return settings, dataset.shape, dataset.classes
+    for name in ("data", "preset", "net", "layers", "variant"):
         if getattr(options, name):
             raise UsageError(f"--{name}: {options.source} is no paper ({', '.join(PAPERS)}); a run has its own")
     if not Path(options.source).exists():
         raise UsageError(f"{options.source} is neither a paper ({', '.join(PAPERS)}) nor a run folder")
     record = runs.read(Path(options.source))
-    return record["settings"], tuple(record["shape"]), record["classes"], record["examples"]
+    return record["settings"], tuple(record["shape"]), record["classes"]
 
 
 def _cells(row):

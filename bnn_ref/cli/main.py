@@ -9,9 +9,13 @@ from ..nets import recipe
 from ..papers import PAPERS, measured
 from ..training import loop, runs
 from . import compare, evaluate, look, measure, pack, rate_table, show, terminal, train
-from .options import Parser, UsageError, add_output, rate, settle_outputs, whole
+from .options import Parser, UsageError, add_output, epochs, layers, rate, settle_outputs, whole
 
 VARIANTS = tuple(dict.fromkeys(name for module in PAPERS.values() for name in module.VOCABULARIES))
+
+LAYERS = ("hidden layers, as in 3x512 (short for 512FC-512FC-512FC) or 32C3-MP2-64C3-MP2-256FC, in place of the "
+          "preset's")
+
 
 def _parser():
     parser = Parser(prog="bnn-ref", description="Binarized neural networks: train them, verify them, read them.",
@@ -23,15 +27,17 @@ def _parser():
     command.set_defaults(run=train.run_train)
     command.add_argument("paper", choices=PAPERS, metavar="PAPER", help=", ".join(PAPERS))
     command.add_argument("--data", help=f"{', '.join(data.NAMES)}, or a file FILE.npz of your own (default: "
-                         "digits); for ebp also a text task, such as reuters_i6")
+                         "digits); for ebp also a text task, such as reuters_i6, or a file of your own texts")
     command.add_argument("--data-dir", metavar="DIR", help="where data sets are (default: $BNN_REF_DATA, else a cache)")
     command.add_argument("--preset", choices=recipe.PRESETS, help="quick: minutes on two cores; long: an "
                          "hour or two; paper: as published (default: quick)")
     command.add_argument("--net", choices=recipe.NETS, help="default: what the preset has for the data")
     command.add_argument("--variant", choices=VARIANTS, metavar="NAME",
                          help="what `bnn-ref papers` lists for the paper (default: the first there)")
-    command.add_argument("--epochs", type=whole(1), help="default: the preset's; the learning rate decays over them; "
-                         "of the last round, where there are two")
+    command.add_argument("--epochs", type=epochs, metavar="N", help="default: the preset's; the learning rate decays "
+                         "over them. Where there are two rounds (bitwise): of both, shared out as the preset does, or "
+                         "of each, as in 40+10")
+    command.add_argument("--layers", type=layers, metavar="NET", help=LAYERS)
     command.add_argument("--lr", type=rate, metavar="X", help="learning rate of the first epoch, of each round; where "
                          "its decay ends scales along (default: the preset's)")
     command.add_argument("--batch", type=whole(1), metavar="N", help="pictures in a minibatch (default: the preset's)")
@@ -84,6 +90,7 @@ def _parser():
     command.add_argument("--data", help="as of train; the pictures of the data sets need not be there")
     command.add_argument("--preset", choices=recipe.PRESETS, help="default: quick")
     command.add_argument("--net", choices=recipe.NETS, help="default: what the preset has for the data")
+    command.add_argument("--layers", type=layers, metavar="NET", help=LAYERS)
     command.add_argument("--variant", choices=VARIANTS, metavar="NAME", help="default: the paper's first")
     add_output(command, "--picture", "draw energy by layer", picture=True)
 

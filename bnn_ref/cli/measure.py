@@ -10,6 +10,7 @@ import json
 import statistics
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from ..files import atomic_write
 from ..nets import recipe
 from ..papers import PAPERS, measured, published
 from ..training import loop, runs
-from ..training.record import CHANGES
 from . import choices, markdown
 from .options import UsageError
 from .terminal import say
@@ -55,6 +55,7 @@ def rows_of(folders, note=""):
         **_sources(records[0].get("versions", {})),
     }
     described = {name: one[name] for name in ("paper", "variant", "data", "preset", "net")}
+    described |= {"layers": one["layers"]} if one["layers"] else {}
     return [{"kind": "error", **described, "form": form, "note": note, "command": _command(one), "seeds": seeds,
              "test_errors": [round(by_form[form], 4) for by_form in errors], **shared} for form in errors[0]]
 
@@ -89,15 +90,15 @@ def _options(settings):
 def _command(settings):
     """What repeats a run, but for its seed."""
     command = f"bnn-ref train {settings['paper']} {_options(settings)}"
-    for name in CHANGES:
+    for name in ("lr", "batch", "layers"):
         if settings[name] is not None:
             command += f" --{name} {settings[name]}"
+    epochs = choices.epochs_typed(settings)
     try:
-        epochs = recipe.choose(PAPERS[settings["paper"]].RECIPES, settings["data"], settings["net"],
-                               settings["preset"], settings["variant"]).epochs
-    except KeyError:                             # a text task, or a recipe that is gone
-        epochs = None
-    return command if epochs == settings["epochs"] else f"{command} --epochs {settings['epochs']}"
+        own = choices.rounds_of({**settings, "epochs": None}, ())
+        return command if epochs == str(sum(chosen.epochs for chosen, _ in own)) else f"{command} --epochs {epochs}"
+    except runs.RunError:                        # a text task, or a recipe that is gone
+        return f"{command} --epochs {epochs}"
 
 
 # --- a row of 20 steps ---------------------------------------------------------------------------------------------
@@ -118,6 +119,7 @@ def time_steps(net, chosen, shape, examples):
     labels = np.arange(examples) % CLASSES
     noise = data.Dataset("noise", images, labels, images[:1], labels[:1], images[:1], labels[:1])
     moments, totals = [], []
+    way = replace(loop.choose_way(loop.work(net, chosen, shape, examples)), warm=None)    # from the first step on
 
     def tick(epoch, done, total, loss):
         moments.append(time.perf_counter())
@@ -126,7 +128,7 @@ def time_steps(net, chosen, shape, examples):
             raise _Enough
 
     try:
-        list(loop.train(net, chosen, noise, loop.start(net, chosen, 0), 0, tick))
+        list(loop.train(net, chosen, noise, loop.start(net, chosen, 0), 0, tick, way=way))
     except _Enough:
         pass
     return np.diff(moments).tolist(), totals[0]
@@ -178,8 +180,8 @@ def _timed(options):
     """The row that --steps asks for."""
     options.data, options.preset = options.data or "cifar10", options.preset or "paper"
     settings = choices.choose(options)
-    shape, examples = TRAINING[options.data]
-    chosen, vocabulary = choices.rounds_of(settings, examples)[-1]
+    shape, _ = TRAINING[options.data]
+    chosen, vocabulary = choices.rounds_of(settings, shape)[-1]
     return steps_row(settings, choices.build_network(chosen, shape, CLASSES, vocabulary), chosen,
                      options.note)
 

@@ -4,10 +4,12 @@ import argparse
 from pathlib import Path
 
 from ..files import PlaceError, check_place, free_place, printable
+from ..nets import recipe
 from .terminal import flush, say
 
 PICTURES = (".png", ".pdf", ".svg")   # of a picture: what the end of its name says
 DIGITS = 15                           # of a whole number: what every program reads as the same number
+
 
 class UsageError(ValueError):
     """Options that do not go together; the message is one line."""
@@ -40,6 +42,26 @@ def rate(text):
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"expected a number above 0 such as 0.001 (1e-30 to 1e30), got {text!r}")
+
+
+def epochs(text):
+    """A type for options: numbers of epochs, of all rounds together (50,), or of each of two, "40+10" (40, 10)."""
+    try:
+        numbers = tuple(map(whole(1), text.split("+")))
+    except argparse.ArgumentTypeError:
+        numbers = ()
+    if len(numbers) not in (1, 2):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 up, or one for each of two rounds, as in "
+                                         f"40+10, got {text!r}")
+    return numbers
+
+
+def layers(text):
+    """A type for options: hidden layers in the papers' notation, written out."""
+    try:
+        return recipe.notation(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("net: ")) from None
 
 
 # --- files that are written ----------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def network_on_bits(folder, run, form_name, data_dir):
 
 
 def _network_in(form, record):
-    chosen, _ = choices.rounds_of(record["settings"], record["examples"])[-1]
+    chosen, _ = choices.rounds_of(record["settings"], record["shape"])[-1]
     return choices.build_network(chosen, tuple(record["shape"]), record["classes"], form.vocabulary)
 
 

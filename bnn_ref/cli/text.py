@@ -5,44 +5,64 @@ import hashlib
 import platform
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
 from .. import __version__, data
+from ..files import array_names
 from ..training import record, runs
 from . import folders
 from .options import UsageError
 from .terminal import say, write
 
-SETTINGS = {"preset": "paper", "net": "mlp", "variant": "binary"}      # what the paper's Table 1 did, and all there is
+SETTINGS = {"preset": "paper", "net": "mlp"}                           # what the paper's Table 1 did, and all there is
+VARIANTS = ("binary", "real")
+UNCHANGED = ("lr", "batch", "layers", "readable")
+FOLDS = 8
 
 
 def is_text(source):
-    """Whether --data names a text task."""
-    if source is None or source in data.NAMES or source.endswith(".npz"):
+    """Whether --data names a text task, or a file of texts: what arrays it holds tells."""
+    if source is None or source in data.NAMES:
         return False
+    if source.endswith(".npz"):
+        names = array_names(source)
+        return "indptr" in names and "train_x" not in names
     from ..training import text_tasks  # its kernels take a while to import
 
     return source in text_tasks.TASKS
+
+
+def is_cross_validation(record):
+    """Whether a run was one, by its record."""
+    return "folds" in record["recipe"]
 
 
 def run_cross_validation(options):
     """Cross-validate a text task into a run folder that records the errors. Returns the exit code."""
     if options.paper != "ebp":
         raise UsageError(f"--data {options.data}: a text task, which only `train ebp` takes")
-    for name, value in SETTINGS.items():
-        if getattr(options, name) not in (None, value):
-            raise UsageError(f"--{name} {getattr(options, name)}: for text tasks there is {value} alone")
-    for name in ("lr", "batch", "readable"):
+    for name, offered in {**{name: (value,) for name, value in SETTINGS.items()}, "variant": VARIANTS}.items():
+        if getattr(options, name) not in (None, *offered):
+            raise UsageError(f"--{name} {getattr(options, name)}: for text tasks there is {' or '.join(offered)} alone")
+    for name in UNCHANGED:
         if getattr(options, name):
             raise UsageError(f"--{name}: not for text tasks, which are trained as in the paper's Table 1, by kernels "
                              "(NUMBA_DISABLE_JIT=1 makes these plain Python)")
-    settings = {"paper": "ebp", "data": options.data, **SETTINGS, "epochs": options.epochs or 3, "lr": None,
-                "batch": None, "seed": options.seed or 0}
+    if options.epochs and len(options.epochs) > 1:
+        raise UsageError("--epochs: a text task is trained in one round, give one number")
+    source = str(Path(options.data).absolute()) if options.data.endswith(".npz") else options.data
+    settings = {"paper": "ebp", "data": source, **SETTINGS, "variant": options.variant or VARIANTS[0],
+                "epochs": sum(options.epochs or (3,)), "lr": None, "batch": None, "layers": None, "first_epochs": None,
+                "seed": options.seed or 0}
     from ..training import text_tasks
 
-    task = text_tasks.load_task(options.data, options.data_dir)
-    described = {"settings": settings, "recipe": {"net": "120FC", "folds": "8", "batch": "10"},
+    task = text_tasks.load_task(source, options.data_dir)
+    if len(task.x) < FOLDS:
+        raise UsageError(f"--data {options.data}: has {len(task.x)} examples, expected {FOLDS} at least, for as many "
+                         "folds")
+    described = {"settings": settings, "recipe": {"net": "120FC", "folds": str(FOLDS), "batch": "10"},
                  "shape": [1, 1, task.x.columns], "classes": 2, "examples": len(task.x), "fingerprint": _digest(task),
                  "versions": {"bnn_ref": __version__, "numpy": np.__version__, "python": platform.python_version()}}
     with contextlib.ExitStack() as held:
@@ -50,8 +70,8 @@ def run_cross_validation(options):
         if run and record.identity(run) != record.identity(described):
             raise runs.RunError(f"{folder}: another task or other settings than now; begin another run with --out")
         if run is None or "test_error" not in run:     # before the folder: who cannot be told gets none
-            say(f"ebp on {settings['data']}: {task.x.columns}-120-1, binary, {len(task.x):,} examples, 8 folds",
-                flush=True)
+            say(f"ebp on {settings['data']}: {task.x.columns}-120-1, {settings['variant']}, {len(task.x):,} examples, "
+                f"{FOLDS} folds", flush=True)
         if run is None:
             folder, run = folders.begin(options, folder, described, held)
         if "test_error" not in run:                    # what was interrupted begins anew: it takes seconds
@@ -74,10 +94,12 @@ def _cross_validate(folder, run, task, settings):
         last = epoch == epochs
         if live or last:
             start, end = "\r\x1b[K" if live else "", "\n" if last else ""
-            write(f"{start}fold {fold}/8  epoch {epoch}/{epochs}  error {p:5.2f} %  deterministic {d:5.2f} %{end}")
+            write(f"{start}fold {fold}/{FOLDS}  epoch {epoch}/{epochs}  error {p:5.2f} %  deterministic {d:5.2f} %"
+                  f"{end}")
 
     began, cpu_began = time.perf_counter(), time.process_time()
-    result = text_tasks.cross_validate(task, epochs=epochs, seed=settings["seed"], tick=tick)
+    result = text_tasks.cross_validate(task, epochs, FOLDS, seed=settings["seed"], tick=tick,
+                                       weights=settings["variant"])
     p, d = result.final
     by_epoch = [{"epoch": epoch + 1, "test_error": float(result.p[:, epoch].mean()),
                  "deterministic": float(result.d[:, epoch].mean())} for epoch in range(epochs)]

@@ -74,15 +74,16 @@ def run_train(options):
 def _job(options, folder, settings):
     dataset = data.load(settings["data"], options.data_dir)
     rounds = [(choices.build_network(chosen, dataset.shape, dataset.classes, vocabulary), chosen)
-              for chosen, vocabulary in choices.rounds_of(settings, len(dataset.train_x))]
-    way = loop.READABLE if options.readable else loop.choose_way(len(dataset.train_x))
+              for chosen, vocabulary in choices.rounds_of(settings, dataset.shape)]
+    way = loop.READABLE if options.readable else loop.choose_way(sum(
+        loop.work(net, chosen, dataset.shape, len(dataset.train_x)) for net, chosen in rounds))
     return Job(folder, settings, dataset, data.data_folder(options.data_dir), rounds, way)
 
 
 def _describe(job):
     """What run.json says of a run before its first epoch."""
-    last = job.rounds[-1][1]
-    return {"settings": {**job.settings, "epochs": last.epochs}, "recipe": last.as_text(),
+    settings = {**job.settings, "epochs": sum(chosen.epochs for _, chosen in job.rounds)}
+    return {"settings": settings, "recipe": job.rounds[-1][1].as_text(),
             "shape": list(job.dataset.shape), "classes": job.dataset.classes, "examples": len(job.dataset.train_x),
             "fingerprint": job.dataset.fingerprint,
             "versions": {"bnn_ref": __version__, "numpy": np.__version__, "python": platform.python_version()}}
@@ -90,11 +91,14 @@ def _describe(job):
 
 def _refuse_other_settings(options, asked, folder, run):
     """--resume: what was given on the command line must be what the run has; what was not is taken from it."""
-    for name in (*record.SETTINGS, *record.CHANGES):
-        own = run["settings"][name]
-        if getattr(options, name) is not None and asked[name] != own:
-            has = f"its recipe's {name}" if own is None else f"{name} {own}"
-            raise runs.RunError(f"--resume: the run in {folder} has {has}, not {asked[name]}; leave that out, or begin "
+    has, wants = ({**settings, "epochs": choices.epochs_typed(settings) if settings["epochs"] else None}
+                  for settings in (run["settings"], asked))
+    if options.epochs and len(options.epochs) == 1:    # however they are shared out
+        has["epochs"] = str(run["settings"]["epochs"])
+    for name, own in has.items():
+        if getattr(options, name, None) is not None and wants[name] != own:
+            own = f"its recipe's {name}" if own is None else f"{name} {own}"
+            raise runs.RunError(f"--resume: the run in {folder} has {own}, not {wants[name]}; leave that out, or begin "
                                 "another run with --out")
 
 
@@ -143,6 +147,14 @@ def _announce(job):
     count = sum(int(np.prod(param.shape)) for step in net for param in step.params)
     say(f"{job.settings['paper']} on {job.settings['data']}: {chosen.net}-{job.dataset.classes}FC, {count:,} "
         f"parameters, {job.settings['variant']}, {len(job.dataset.train_x):,} training images", flush=True)
+    recipe_of, preset = choices.recipe_of(job.settings, job.dataset.shape), job.settings["preset"]
+    own = "" if recipe_of == job.settings["data"] else f" for own pictures of {_shape(job.dataset)}"
+    epochs = " + ".join(str(chosen.epochs) for _, chosen in job.rounds)
+    say(f"recipe of {recipe_of} {preset}{own}: epochs {epochs}, batch {chosen.batch}; {job.way.name} steps", flush=True)
+
+
+def _shape(dataset):
+    return " × ".join(map(str, dataset.shape))
 
 
 def _same_arithmetic(job, run, done, exact):
@@ -150,7 +162,8 @@ def _same_arithmetic(job, run, done, exact):
 
     Returns the run. Raises RunError where it changed, and `exact` refuses that.
     """
-    now = arithmetic.describe(*job.rounds[0], job.dataset, job.settings["seed"], job.fitted, job.way)
+    # The equations write the bytes of the kernels, and need not be compiled.
+    now = arithmetic.describe(*job.rounds[0], job.dataset, job.settings["seed"], job.fitted, loop.READABLE)
     began = run["arithmetic"] if done else now
     if now["first_step"] != began["first_step"]:
         changed = ", ".join(f"{what} {was}, now {now.get(what)}" for what, was in began.items()

@@ -60,6 +60,14 @@ class SparseRows:
             dense[i, self.indices[entries]] = self.values[entries]
         return dense
 
+    def transposed(self):
+        """The SparseRows of columns as rows."""
+        indptr = np.zeros(self.columns + 1, np.int32)
+        np.cumsum(np.bincount(self.indices, minlength=self.columns), out=indptr[1:])
+        indices, values = np.empty_like(self.indices), np.empty_like(self.values)
+        _transpose(self.indptr, self.indices, self.values, indptr[:-1].copy(), indices, values)
+        return SparseRows(indptr, indices, values, len(self))
+
 
 def _kind(x):
     return f"{x.dtype} of shape {x.shape}" if is_plain(x) else type(x).__name__
@@ -71,7 +79,7 @@ def ebp_first_dense_forward(x, chosen, w_mean, b):
     x: SparseRows of D columns; chosen: (N,) row numbers; w_mean: (D, M), C-contiguous; b: (M,).
     Returns (z, cache), z: (N, M). Raises TypeError or ValueError where dtypes, shapes or row numbers do not fit.
     """
-    _check(x, chosen, ("w_mean", w_mean), ("b", b))
+    check(x, chosen, ("w_mean", w_mean), ("b", b))
     mu, var = np.tile(b, (len(chosen), 1)), np.ones((len(chosen), len(b)), b.dtype)
     _moments(x.indptr, x.indices, x.values, chosen, w_mean, mu, var)
     rstd = 1 / np.sqrt(var)
@@ -86,10 +94,10 @@ def ebp_first_dense_step_in_place(h, w_mean, b, dz, cache):
     Raises TypeError or ValueError where dtypes or shapes do not fit.
     """
     x, chosen, rstd = cache
-    _check(x, chosen, ("h", h), ("b", b))
+    check(x, chosen, ("h", h), ("b", b))
     check_shapes(("h", h, "D M"), ("w_mean", w_mean, "D M"), ("rstd", rstd, "N M"), ("dz", dz, "N M"))
     dmu = dz * rstd
-    touched = _descend(x.indptr, x.indices, x.values, chosen, dmu, h, np.zeros(len(h), np.bool_))
+    touched = descend(x.indptr, x.indices, x.values, chosen, dmu, h, np.zeros(len(h), np.bool_))
     w_mean[touched] = np.tanh(h[touched])
     b -= dmu.sum(axis=0)
 
@@ -99,13 +107,14 @@ def ebp_map_dense_forward(x, chosen, h, b):
 
     Arguments and errors as in `ebp_first_dense_forward`, but h in place of w_mean. Returns (s, None), s: (N, M).
     """
-    _check(x, chosen, ("h", h), ("b", b))
+    check(x, chosen, ("h", h), ("b", b))
     s = np.tile(b, (len(chosen), 1))
     _signed_sums(x.indptr, x.indices, x.values, chosen, h, s)
     return s, None
 
 
-def _check(x, chosen, weights, bias):
+def check(x, chosen, weights, bias):
+    """Raise TypeError or ValueError unless the chosen rows of x, ("name", weights) and ("name", bias) fit together."""
     sizes = check_shapes(("values", x.values, "K"), (*weights, "D M"), (*bias, "M"))
     if sizes["D"] != x.columns:
         raise ValueError(f"{weights[0]}: expected {x.columns} rows, one for each column of x, got {sizes['D']}")
@@ -115,6 +124,15 @@ def _check(x, chosen, weights, bias):
         raise TypeError(f"chosen: expected an int64 array of one dimension, got {_kind(chosen)}")
     if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(x):
         raise ValueError(f"chosen: expected row numbers from 0 to {len(x) - 1}, got {chosen}")
+
+
+@jit
+def _transpose(indptr, indices, values, places, rows, moved):
+    for i in range(len(indptr) - 1):
+        for k in range(indptr[i], indptr[i + 1]):
+            place = places[indices[k]]
+            rows[place], moved[place] = i, values[k]
+            places[indices[k]] = place + 1
 
 
 @jit
@@ -129,7 +147,8 @@ def _moments(indptr, indices, values, chosen, w_mean, mu, var):
 
 
 @jit
-def _descend(indptr, indices, values, chosen, dmu, h, seen):
+def descend(indptr, indices, values, chosen, dmu, h, seen):
+    """h -= xᵀ dmu for the chosen rows x, **in place**. seen: False for every row of h. Returns the rows it wrote to."""
     touched = np.empty(min(len(h), np.sum(indptr[chosen + 1] - indptr[chosen])), np.int64)
     count = 0
     for n in range(len(chosen)):

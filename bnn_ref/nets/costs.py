@@ -173,8 +173,7 @@ def inference_costs(net, shape):
 
     Kinds follow from the steps' functions, from the pixels up. Raises ValueError for a step that is not known here.
     """
-    params = {name: np.zeros(spec.shape, np.float32) for name, spec in network.param_specs(net).items()}
-    running = {f"{step.name}.{name}": np.zeros(size, np.float32) for step in net for name, size, _ in step.running}
+    params, running = network.zeros(net)
     x, kind, rows = np.full((1, *shape), 1 / 256, np.float32), PIXELS, []       # a grey picture: p = 128
     for step in net:
         out = network.predict((step,), params, running, x)

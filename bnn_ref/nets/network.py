@@ -78,6 +78,12 @@ def init(steps, rng, dtype=np.float32):
     return params, running
 
 
+def zeros(steps, dtype=np.float32):
+    """As `init`, of zeros: for what needs shapes alone."""
+    return ({name: np.zeros(spec.shape, dtype) for name, spec in param_specs(steps).items()},
+            {f"{step.name}.{name}": np.zeros(shape, dtype) for step in steps for name, shape, _ in step.running})
+
+
 def _arrays(step, params, running):
     return ([params[f"{step.name}.{param.name}"] for param in step.params],
             [running[f"{step.name}.{name}"] for name, _, _ in step.running])

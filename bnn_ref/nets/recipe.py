@@ -80,9 +80,18 @@ def rounds(recipe, vocabulary):
 
 
 def choose(recipes, data, net, preset, variant):
-    """The Recipe for this key: the variant's own, else that of all variants. Raises KeyError where there is none."""
-    own = recipes.get((data, net, preset, variant))
-    return recipes[data, net, preset] if own is None else own
+    """The Recipe for this key. Raises KeyError where the variant is not offered one."""
+    return recipes[(data, net, preset, *own_key(recipes, variant))]
+
+
+def offered(recipes, variant):
+    """[(data, net, preset)] that a variant has recipes for."""
+    return [key[:3] for key in recipes if key[3:] == own_key(recipes, variant)]
+
+
+def own_key(recipes, variant):
+    """What keys of the variant end in. One with recipes of its own takes no other: they are for other update rules."""
+    return (variant,) if any(key[3:] == (variant,) for key in recipes) else ()
 
 
 def build(recipe, shape, classes, vocabulary):
@@ -136,6 +145,23 @@ def build(recipe, shape, classes, vocabulary):
         elif vocabulary.last:
             net.append(vocabulary.last(f"out{number}", size))
     return tuple(net)
+
+
+def notation(text):
+    """Hidden layers as recipes write them, "512FC-512FC". A number before an x repeats what follows: "3x512FC", and of
+    a number alone FC goes without saying, "3x512". Raises ValueError for what cannot be read."""
+    layers = []
+    for token in text.split("-"):
+        times, layer = re.fullmatch(r"(?:([1-9]\d?)x)?(.*)", token, re.S).groups()
+        layers += int(times or 1) * [f"{layer}FC" if layer.isascii() and layer.isdigit() else layer]
+    net = "-".join(layers)
+    _parse(net)
+    return net
+
+
+def kind(net):
+    """Which of NETS a notation is: a convnet begins with a convolution."""
+    return "convnet" if _parse(net)[0][0] == "C" else "mlp"
 
 
 def _parse(net):

@@ -61,6 +61,7 @@ RECIPES = {
     ("digits", "mlp", "quick"): Recipe("256FC-256FC", 120, 50, (3e-3, 3e-5)),
     ("digits", "convnet", "quick"): Recipe("32C3-32C3-MP2-64C3-MP2-128FC", 30, 50, (3e-3, 3e-5), pad_value=-1.0),
     ("mnist", "mlp", "quick"): Recipe("1024FC-1024FC-1024FC", 20, 100, (1e-3, 3e-6)),
+    ("mnist", "convnet", "quick"): Recipe("32C3-MP2-64C3-MP2-256FC", 8, 100, (1e-3, 1e-5), pad_value=-1.0),
     # The paper keeps weights in ±c and adds the loss up over outputs: see the recipes of BinaryConnect.
     ("mnist", "mlp", "paper"): Recipe("1024FC-1024FC-1024FC", 1000, 200, (3.0, 0.1), optim.SGD,
                                       inputs=(centred_inputs,)),

@@ -68,6 +68,8 @@ def gap(row):
 
 def layers(row):
     """The hidden layers of the network, in the papers' notation."""
+    if "layers" in row:                          # that is not the recipe's
+        return row["layers"]
     try:
         return choose(PAPERS[row["paper"]].RECIPES, row["data"], row["net"], row["preset"], row["variant"]).net
     except KeyError:                             # of a text task, for which there is one network alone

@@ -68,8 +68,9 @@ def outputs(form, chosen, names, data, params, running, images, tick=lambda done
     Raises loop.TrainingError where a parameter, a statistic or an answer is not finite.
     """
     loop.check_finite(params)
-    way = way or loop.choose_way(len(data.train_x))
-    net = way.accelerate(recipe.build(chosen, data.shape, data.classes, form.vocabulary))
+    net = recipe.build(chosen, data.shape, data.classes, form.vocabulary)
+    pictures = (SAMPLES if form.sample else 1) * (len(images) + min(len(data.train_x), loop.STATISTICS_IMAGES))
+    net = (way or loop.choose_way(loop.products(net, data.shape) * pictures)).accelerate(net)
     rng = np.random.default_rng([seed, 3])
     total, count = 0, SAMPLES if form.sample else 1
     for done in range(count):

@@ -4,6 +4,7 @@ Everything random in epoch e comes from one generator, seeded by (seed, e); so a
 does what it would have done, to the bit.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,8 @@ from ..nets import network
 from ..ops import optim
 
 EVALUATION_BATCH = 250
-FAST_IMAGES = 10_000                  # from here on compiling kernels pays
+FAST_WORK = 1e10                      # products from which on kernels pay, with the seconds that they take to load
+WARMING_IMAGES = 2                    # of a step that calls every kernel: they are compiled for kinds of arrays alone
 FIT_IMAGES = 50_000                   # of the training set, for whitening and what else is fitted to pictures
 STATISTICS_IMAGES = 10_000            # of the training set, for the statistics of batch normalization at test time
 
@@ -128,22 +130,60 @@ def error_rate(net, params, running, x, labels):
 class Way:
     """How the steps of a network run: as the equations are read, or on kernels that write the same bytes sooner."""
 
+    name: str                         # in a word, for people
     accelerate: Callable              # net -> the same network, of the functions that run
     own: Callable                     # recipe, params, optimizer state -> those that `step` may write to
     step: Callable                    # as `training_step`
+    warm: Callable | None = None      # (net that runs, recipe, params, running, optimizer, x, labels) -> `warm.Warming`
 
 
-READABLE = Way(lambda net: net, lambda recipe, params, optimizer: (params, optimizer), training_step)
+READABLE = Way("readable", lambda net: net, lambda recipe, params, optimizer: (params, optimizer), training_step)
 
 
-def choose_way(examples):
-    """The Way for a training set of so many pictures: kernels where they are compiled and worth compiling for."""
-    if examples < FAST_IMAGES:
+def work(net, recipe, shape, examples):
+    """Products of an input and a weight, in one direction, from a recipe's first epoch to its last.
+
+    shape: (C, H, W) of a picture; examples: how many pictures an epoch has.
+    """
+    return products(net, shape) * examples * recipe.epochs
+
+
+def products(net, shape):
+    """Products of an input and a weight for one picture of shape (C, H, W): a convolution has its weights once at each
+    place of its map."""
+    params, running = network.zeros(net)
+    x, count = np.full((1, *shape), 1 / 256, np.float32), 0
+    for step in net:
+        x = network.predict((step,), params, running, x)
+        weights = max((math.prod(param.shape) for param in step.params if len(param.shape) > 1), default=0)
+        count += weights * math.prod(x.shape[2:])
+    return count
+
+
+def choose_way(work):
+    """The Way for so many products: kernels where they are compiled and there is enough to do for them."""
+    if work < FAST_WORK:
         return READABLE
     from ..kernels import compiled
-    from .fast import steps  # here, because Numba takes a while to import
+    if not compiled.COMPILED:
+        return READABLE
+    from .fast import steps, warm  # here, because Numba takes a while to import
 
-    return Way(steps.accelerate, steps.own, steps.training_step) if compiled.COMPILED else READABLE
+    return Way("fast", steps.accelerate, steps.own, steps.training_step, warm.Warming)
+
+
+def _begin_to_warm(way, fast, net, recipe, state, data):
+    """The Warming of a way's kernels, None where there is nothing to wait for.
+
+    A network with operations of somebody's own runs at once as it is: nobody but training may call these.
+    """
+    functions = [function for step in net for function in (step.forward, step.backward)]
+    if way.warm is None or not all(
+            (getattr(function, "__module__", None) or "").startswith("bnn_ref.") for function in functions):
+        return None
+    running = network.refresh(net, state.params, state.running)
+    return way.warm(fast, recipe, state.params, running, state.optimizer, scale_pixels(data.train_x[:WARMING_IMAGES]),
+                    data.train_y[:WARMING_IMAGES])
 
 
 def fitted_statistics(net, running, data, fitted=lambda step, x: step.fit(x)):
@@ -164,9 +204,9 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
     fitted: as in `network.fit`; way: how the steps run (default: `choose_way`).
     A minibatch is always full: what remains of a shuffled epoch is left out, other pictures in each epoch. A training
     set smaller than a batch is one batch.
-    From 10,000 pictures on the steps are those of `training.fast`, which write the same bytes in about half the time
-    (`bnn-ref bench train`); below, and wherever `way` is READABLE, it is the equations as they are read that run, to
-    be stepped through.
+    Where there is much to do (FAST_WORK) the steps are those of `training.fast`, as soon as its kernels are compiled:
+    they write the same bytes in about half the time (`bnn-ref bench train`). Else, and wherever `way` is READABLE, it
+    is the equations as they are read that run, to be stepped through.
     Raises TrainingError where the loss is not finite, naming epoch and step, and where a parameter, a statistic or an
     answer is not at an epoch's end.
     """
@@ -174,37 +214,46 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
         running = fitted_statistics(net, state.running, data, fitted)
         state = replace(state, running=running, best_running=running)
     shapes = binary_shapes(net) if recipe.glorot_rates else {}
-    way = way or choose_way(len(data.train_x))
-    net = way.accelerate(net)
+    way = way or choose_way(work(net, recipe, data.train_x.shape[1:], len(data.train_x)))
+    fast = way.accelerate(net)
+    warming = _begin_to_warm(way, fast, net, recipe, state, data)
+    now, net = (READABLE, net) if warming else (way, fast)
     size = min(recipe.batch, len(data.train_x))
     total = len(data.train_x) // size
-    for epoch in range(state.epoch + 1, first + recipe.epochs + 1):
-        began, cpu_began = time.perf_counter(), time.process_time()
-        rng = np.random.default_rng([seed, epoch])
-        lr = recipe.decay(*recipe.lr, epoch - first, recipe.epochs)
-        rates = optim.learning_rates(lr, shapes, state.params, recipe.optimizer.glorot_power)
-        running = network.refresh(net, state.params, state.running)
-        # Kernels write in place, and a State that was yielded must stay as it is.
-        params, optimizer = way.own(recipe, state.params, state.optimizer)
-        order = rng.permutation(len(data.train_x))
-        loss_sum = 0.0
-        for done in range(1, total + 1):
-            chosen = order[(done - 1) * size:done * size]
-            loss, params, running, optimizer = way.step(
-                net, recipe, params, running, optimizer, scale_pixels(data.train_x[chosen]), data.train_y[chosen],
-                rates, rng)
-            if not np.isfinite(loss):
-                raise TrainingError(f"the loss is {loss} in epoch {epoch}, step {done} of {total}: {ADVICE}")
-            loss_sum += float(loss)
-            tick(epoch, done, total, loss_sum / done)
-        check_finite(params, f" after epoch {epoch}")
-        running = network.recompute_statistics(net, params, running, statistics_batches(data.train_x, order))
-        check_finite(running, f" after epoch {epoch}")
-        valid_error = error_rate(net, params, running, data.valid_x, data.valid_y)
-        record = {"epoch": epoch, "lr": lr, "loss": loss_sum / total, "valid_error": valid_error,
-                  "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began}
-        state = replace(state, epoch=epoch, params=params, running=running, optimizer=optimizer,
-                        history=(*state.history, record))
-        if valid_error <= min(past["valid_error"] for past in state.history[first:]):
-            state = replace(state, best_params=params, best_running=running, best_epoch=epoch)
-        yield state
+    try:
+        for epoch in range(state.epoch + 1, first + recipe.epochs + 1):
+            began, cpu_began = time.perf_counter(), time.process_time()
+            rng = np.random.default_rng([seed, epoch])
+            lr = recipe.decay(*recipe.lr, epoch - first, recipe.epochs)
+            rates = optim.learning_rates(lr, shapes, state.params, recipe.optimizer.glorot_power)
+            running = network.refresh(net, state.params, state.running)
+            # Kernels write in place, and a State that was yielded must stay as it is.
+            params, optimizer = now.own(recipe, state.params, state.optimizer)
+            order = rng.permutation(len(data.train_x))
+            loss_sum = 0.0
+            for done in range(1, total + 1):
+                if now is not way and warming.done():
+                    now, net = way, fast
+                    params, optimizer = now.own(recipe, params, optimizer)
+                chosen = order[(done - 1) * size:done * size]
+                loss, params, running, optimizer = now.step(
+                    net, recipe, params, running, optimizer, scale_pixels(data.train_x[chosen]), data.train_y[chosen],
+                    rates, rng)
+                if not np.isfinite(loss):
+                    raise TrainingError(f"the loss is {loss} in epoch {epoch}, step {done} of {total}: {ADVICE}")
+                loss_sum += float(loss)
+                tick(epoch, done, total, loss_sum / done)
+            check_finite(params, f" after epoch {epoch}")
+            running = network.recompute_statistics(net, params, running, statistics_batches(data.train_x, order))
+            check_finite(running, f" after epoch {epoch}")
+            valid_error = error_rate(net, params, running, data.valid_x, data.valid_y)
+            record = {"epoch": epoch, "lr": lr, "loss": loss_sum / total, "valid_error": valid_error,
+                      "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began}
+            state = replace(state, epoch=epoch, params=params, running=running, optimizer=optimizer,
+                            history=(*state.history, record))
+            if valid_error <= min(past["valid_error"] for past in state.history[first:]):
+                state = replace(state, best_params=params, best_running=running, best_epoch=epoch)
+            yield state
+    finally:
+        if warming:
+            warming.stop()

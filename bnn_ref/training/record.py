@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..nets import recipe
+
 FORMAT = 3
 LARGEST = 2**53                       # of whole numbers: beyond, other programs than Python round them
 
@@ -61,12 +63,20 @@ def _is_text(value):
         return False
 
 
+def _is_notation(value):
+    try:
+        return isinstance(value, str) and recipe.notation(value) == value
+    except ValueError:
+        return False
+
+
 TEXT = Kind("a text", _is_text)
 NUMBER = Kind("a finite number", _is_number)
 AMOUNT = Kind("a number from 0 up", lambda value: _is_number(value) and value >= 0)
 PERCENT = Kind("a number from 0 to 100", lambda value: _is_number(value) and 0 <= value <= 100)
 RATE = Kind("a number above 0 or null", lambda value: value is None or (_is_number(value) and value > 0))
 SIZE = Kind("a whole number from 1 up or null", lambda value: value is None or whole(1).fits(value))
+LAYERS = Kind("layers such as 512FC-512FC, or null", lambda value: value is None or _is_notation(value))
 DIGEST = Kind("a sha256 of 64 hexadecimal digits",
               lambda value: isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{64}", value)))
 
@@ -75,7 +85,7 @@ DIGEST = Kind("a sha256 of 64 hexadecimal digits",
 
 SETTINGS = {"paper": TEXT, "data": TEXT, "preset": TEXT, "net": TEXT, "variant": TEXT, "epochs": whole(1),
             "seed": whole(0)}
-CHANGES = {"lr": RATE, "batch": SIZE}  # null: the recipe's own
+CHANGES = {"lr": RATE, "batch": SIZE, "layers": LAYERS, "first_epochs": SIZE}      # null: the recipe's own
 EPOCH = {"epoch": whole(1), "lr": AMOUNT, "loss": NUMBER, "valid_error": PERCENT, "seconds": AMOUNT,
          "cpu_seconds": AMOUNT}
 ORIGIN = {"settings": {**SETTINGS, **CHANGES}, "recipe": Each(TEXT), "shape": Each(whole(1), 3), "classes": whole(1),
@@ -96,6 +106,9 @@ def check_run(run):
         _check(run, CROSS_VALIDATED if "by_epoch" in run else TRAINED)
     if "history" in run:
         _check_epochs(run, least=1)
+    first, epochs = (run["settings"][name] for name in ("first_epochs", "epochs"))
+    if first is not None and first >= epochs:
+        raise RecordError(f"settings.first_epochs: expected less than epochs, {epochs}, got {first}")
 
 
 def check_checkpoint(words):

@@ -3,32 +3,43 @@
 Rows are sparse, and have a file format of their own. The error of a task is that of eight-fold cross-validation, which
 trains eight networks; this module does that too, since no other data set is used so.
 
-The format is an .npz archive (`numpy.savez`) with N examples of M features, of which K are not 0:
+The format is an .npz archive (`numpy.savez_compressed`) with N examples of M features, of which K are not 0, feature
+by feature; all but values are of any integer dtype:
 
-    indptr     int32 (N + 1,)   example i has the entries indptr[i] .. indptr[i + 1] - 1 of the next two
-    indices    int32 (K,)       the feature of each entry, from 0; ascending within an example
-    values     float32 (K,)     its value
-    features   int64 ()         M
-    labels     int64 (N,)       0 or 1
+    indptr     (M + 1,)           feature j has the entries indptr[j] .. indptr[j + 1] - 1 of the next two
+    indices    (K,)               the example of each entry, from 0; ascending within a feature
+    values     (K,) float32       its value
+    examples   ()                 N
+    labels     (N,)               0 or 1
 
-`save_task` writes it, `load_task` reads it; pickled objects are refused. Features are used as they are in the authors'
-files: counts of words in some tasks, standardized in others (so that nothing is 0).
+`save_task` writes it, `load_task` reads it; pickled objects are refused. Texts of one's own, for `train ebp --data
+FILE.npz`, are such a file. Of a matrix x of SciPy, one row a text, and labels y these lines write it:
+
+    x = x.tocsr().astype(np.float32)
+    x.sum_duplicates()
+    save_task("mine.npz", SparseRows(x.indptr, x.indices, x.data, x.shape[1]), y)
+
+(`from bnn_ref.training.text_tasks import SparseRows, save_task`.) The order of texts should be a random one, because
+each fold tests neighbours. Features are used as they are in the authors' files: counts of words in some tasks,
+standardized in others (so that nothing is 0). A file is feature by feature because the values of one feature are much
+alike: standardized ones compress to less than a hundredth.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..data import DataError, data_folder
+from ..data import DataError, check_absent, data_folder
 from ..files import DamagedError, atomic_write, read_arrays
-from ..kernels import ebp_sparse
-from ..kernels.ebp_sparse import SparseRows
-from ..ops import ebp, losses
+from ..kernels import ebp_sparse, ebp_sparse_real
+from ..kernels.ebp_sparse import LARGEST, SparseRows
+from ..ops import ebp, ebp_real, losses
 from ..ops.binarize import sign
 from .loop import TrainingError
 
-KEYS = ("indptr", "indices", "values", "features", "labels")
+KEYS = ("indptr", "indices", "values", "examples", "labels")
 HELP = "`python -m pydoc bnn_ref.training.text_tasks` shows the format"
 EVALUATION_BATCH = 250
 
@@ -74,73 +85,119 @@ def load_task(name, data_dir=None):
         raise DataError(f"unknown text task {name!r}: choose {', '.join(TASKS)} or a path that ends in .npz")
     path = data_folder(data_dir) / "ebp_text" / f"{name}.npz" if name in TASKS else Path(name)
     try:
-        task = _task(name, path, read_arrays(path, KEYS, KEYS))
+        by_feature, labels = _checked(path, read_arrays(path, KEYS, KEYS, at_least=_most_bytes(name)))
     except FileNotFoundError:
         brings = f"; `python data_scripts/ebp_text.py --out {path.parent.parent}` brings it" if name in TASKS else ""
         raise DataError(f"{path.absolute()} is not there{brings}") from None
     except DamagedError as error:
         raise DataError(f"{path}: {error}; not a text task, {HELP}") from error
-    came, expected = (len(task.x), task.x.columns), TASKS.get(name)
+    came, expected = (by_feature.columns, len(by_feature)), TASKS.get(name)
     if expected and came != (expected.examples, expected.features):
         raise DataError(f"{path}: has {came[0]} examples of {came[1]} features, expected {expected.examples} of "
                         f"{expected.features}; delete it and run `python data_scripts/ebp_text.py` again")
-    return task
+    return TextTask(name, by_feature.transposed(), labels)
 
 
-def save_task(path, x, labels, source=None):
+def _most_bytes(name):
+    """What the arrays of a known task may take however small its file is: as if nothing were 0."""
+    known = TASKS.get(name)
+    return 8 * (known.examples + 1) * (known.features + 1) if known else 0
+
+
+def save_task(path, x, labels, source=None, replace=False):
     """Check as `load_task` does and write to `path` (.npz), whole or not at all; makes the folder.
 
-    x: SparseRows, float32; labels: (N,) integers, 0 or 1, stored as int64; source: a line for people that tells where
-    they are from, stored as an array of text. Equal arrays give equal bytes. Raises DataError for what differs from the
-    format, OSError where the file cannot be written.
+    x: SparseRows, float32; labels: (N,) integers, 0 or 1; source: a line for people that tells where they are from,
+    stored as an array of text; replace: whether a file that is there is written over. Equal arrays give equal bytes.
+    Raises DataError for what differs from the format or is there already, OSError where the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".npz":
         raise DataError(f"{path}: a data file's name must end in .npz")
-    arrays = {"indptr": x.indptr, "indices": x.indices, "values": x.values, "features": np.int64(x.columns),
-              "labels": labels}
-    task = _task(str(path), path, arrays)
+    check_absent(path, replace)
+    by_feature = x.transposed()
+    arrays = {"indptr": by_feature.indptr, "indices": by_feature.indices, "values": by_feature.values,
+              "examples": np.int64(len(x)), "labels": np.asarray(labels)}
+    _checked(path, arrays)
+    arrays |= {"indices": by_feature.indices.astype(np.min_scalar_type(len(x))), "labels": np.asarray(labels, np.uint8)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         more = {} if source is None else {"source": np.array(source)}
-        np.savez_compressed(file, **arrays | {"labels": task.labels} | more)
+        np.savez_compressed(file, **arrays | more)
 
 
-def _task(name, path, arrays):
-    """The TextTask of arrays. Raises DataError that starts with `path`."""
-    labels, features = arrays["labels"], arrays["features"]
-    if features.shape != () or features.dtype.kind not in "iu":
-        raise DataError(f"{path}: features must be one integer, got {features.dtype} of shape {features.shape}; {HELP}")
-    if arrays["values"].dtype != np.float32 or not np.isfinite(arrays["values"]).all():
-        raise DataError(f"{path}: values must be finite numbers, float32, got {arrays['values'].dtype}; {HELP}")
-    try:
-        x = SparseRows(arrays["indptr"], arrays["indices"], arrays["values"], int(features))
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: {error}; {HELP}") from error
-    if labels.dtype.kind not in "iu" or labels.shape != (len(x),) or not set(np.unique(labels)) <= {0, 1}:
-        raise DataError(f"{path}: labels must be {len(x)} integers 0 or 1, got {labels.dtype} of shape {labels.shape}"
+def _checked(path, arrays):
+    """(SparseRows, a row for each feature; labels, int64) of the arrays of a file. Raises DataError that starts with
+    `path`."""
+    labels, values, examples = arrays["labels"], arrays["values"], arrays["examples"]
+    if examples.shape != () or examples.dtype.kind not in "iu":
+        raise DataError(f"{path}: examples must be one integer, got {examples.dtype} of shape {examples.shape}; {HELP}")
+    if labels.dtype.kind not in "iu" or labels.shape != (examples,) or not set(np.unique(labels)) <= {0, 1}:
+        raise DataError(f"{path}: labels must be {examples} integers 0 or 1, got {labels.dtype} of shape {labels.shape}"
                         f"; {HELP}")
-    return TextTask(name, x, labels.astype(np.int64))
+    if values.dtype != np.float32 or not np.isfinite(values).all():
+        raise DataError(f"{path}: values must be finite numbers, float32, got {values.dtype}; {HELP}")
+    indptr, indices = (_int32(path, key, arrays[key]) for key in ("indptr", "indices"))
+    try:
+        by_feature = SparseRows(indptr, indices, values, int(examples))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: a row for each feature, a column for each example: {error}; {HELP}") from error
+    return by_feature, labels.astype(np.int64)
+
+
+def _int32(path, key, array):
+    """The array as int32. Raises DataError where it holds no such numbers."""
+    if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() <= LARGEST):
+        raise DataError(f"{path}: {key} must be integers from 0 to {LARGEST}, got {array.dtype}; {HELP}")
+    return array.astype(np.int32, copy=False)
 
 
 # --- training and error --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
+class Weights:
+    """What a kind of weights is trained and tested with: functions of the first layer, on sparse rows, then of the
+    second."""
+
+    mean: Callable                    # of what is known of a weight, h: its mean
+    first_forward: Callable
+    first_step_in_place: Callable     # of h, the mean, b, dz, cache
+    first_map: Callable
+    forward: Callable
+    backward: Callable
+    most_probable: Callable
+
+
+WEIGHTS = {
+    "binary": Weights(np.tanh, ebp_sparse.ebp_first_dense_forward, ebp_sparse.ebp_first_dense_step_in_place,
+                      ebp_sparse.ebp_map_dense_forward, ebp.ebp_dense_forward, ebp.ebp_dense_backward,
+                      ebp.ebp_map_dense_forward),
+    "real": Weights(lambda h: h, ebp_sparse_real.ebp_real_first_dense_forward,
+                    lambda h, mean, b, dz, cache: ebp_sparse_real.ebp_real_first_dense_step_in_place(h, b, dz, cache),
+                    ebp_sparse_real.ebp_real_map_dense_forward, ebp_real.ebp_real_dense_forward,
+                    ebp_real.ebp_real_dense_backward, ebp_real.ebp_real_map_dense_forward),
+}
+
+
+@dataclass(frozen=True)
 class Network:
-    """features-hidden-1 with binary weights: what is known of them. w1 = tanh(h1) is kept, being costly to make."""
+    """features-hidden-1: what is known of its weights. The mean w1, tanh(h1) or h1 itself, is kept, being costly to
+    make."""
 
     h1: np.ndarray                    # features, hidden
     w1: np.ndarray                    # features, hidden
     b1: np.ndarray                    # hidden
     h2: np.ndarray                    # hidden, 1
     b2: np.ndarray                    # 1
+    weights: Weights = WEIGHTS["binary"]
 
 
-def init(rng, features, hidden):
-    """A network that has seen nothing, float32."""
+def init(rng, features, hidden, weights="binary"):
+    """A network that has seen nothing, float32. weights: one of WEIGHTS."""
     h1, h2 = (ebp.init_h(rng, shape).astype(np.float32) for shape in ((features, hidden), (hidden, 1)))
-    return Network(h1, np.tanh(h1), np.zeros(hidden, np.float32), h2, np.zeros(1, np.float32))
+    kind = WEIGHTS[weights]
+    return Network(h1, kind.mean(h1), np.zeros(hidden, np.float32), h2, np.zeros(1, np.float32), kind)
 
 
 def _check_finite(what, numbers, task):
@@ -156,16 +213,16 @@ def train_step(net, task, chosen):
     chosen: (N,) numbers of examples. The first layer of `net` is updated **in place**. Returns (loss, network).
     Raises TrainingError where what it computes is not finite.
     """
-    z1, cache1 = ebp_sparse.ebp_first_dense_forward(task.x, chosen, net.w1, net.b1)
+    z1, cache1 = net.weights.first_forward(task.x, chosen, net.w1, net.b1)
     a1, cache_a1 = ebp.mean_sign_forward(z1)
-    z2, cache2 = ebp.ebp_dense_forward(a1, net.h2, net.b2)
+    z2, cache2 = net.weights.forward(a1, net.h2, net.b2)
     loss, cache = losses.log_likelihood_forward(z2, task.labels[chosen])
     _check_finite("the loss", loss, task)
 
     dz2 = losses.log_likelihood_backward(1.0, cache)
-    da1, dh2, db2 = ebp.ebp_dense_backward(dz2, cache2)
+    da1, dh2, db2 = net.weights.backward(dz2, cache2)
     dz1 = ebp.mean_sign_backward(da1, cache_a1)
-    ebp_sparse.ebp_first_dense_step_in_place(net.h1, net.w1, net.b1, dz1, cache1)
+    net.weights.first_step_in_place(net.h1, net.w1, net.b1, dz1, cache1)
     return loss, replace(net, h2=net.h2 - dh2, b2=net.b2 - db2)
 
 
@@ -175,10 +232,10 @@ def answers(net, task, chosen):
     P averages over the weights: the sign of the last mean. D has each weight at its more probable value.
     Raises TrainingError where what it computes is not finite.
     """
-    z1, _ = ebp_sparse.ebp_first_dense_forward(task.x, chosen, net.w1, net.b1)
-    z2, _ = ebp.ebp_dense_forward(ebp.mean_sign_forward(z1)[0], net.h2, net.b2)
-    s1, _ = ebp_sparse.ebp_map_dense_forward(task.x, chosen, net.h1, net.b1)
-    s2, _ = ebp.ebp_map_dense_forward(sign(s1), net.h2, net.b2)
+    z1, _ = net.weights.first_forward(task.x, chosen, net.w1, net.b1)
+    z2, _ = net.weights.forward(ebp.mean_sign_forward(z1)[0], net.h2, net.b2)
+    s1, _ = net.weights.first_map(task.x, chosen, net.h1, net.b1)
+    s2, _ = net.weights.most_probable(sign(s1), net.h2, net.b2)
     for out in (z2, s2):
         _check_finite("an answer", out, task)
     return tuple((out[:, 0] >= 0).astype(np.int64) for out in (z2, s2))
@@ -222,12 +279,13 @@ class CrossValidation:
         return float(self.p.mean(axis=0).min()), float(self.d.mean(axis=0).min())
 
 
-def cross_validate(task, epochs=3, folds=8, batch=10, hidden=120, seed=0, tick=lambda fold, epoch, p, d: None):
-    """Train a network for each fold, M-hidden-1 with binary weights, and test it on that fold after every epoch.
+def cross_validate(task, epochs=3, folds=8, batch=10, hidden=120, seed=0, tick=lambda fold, epoch, p, d: None,
+                   weights="binary"):
+    """Train a network for each fold, M-hidden-1, and test it on that fold after every epoch.
 
-    The defaults are the paper's. The authors' loop takes eleven examples in a minibatch of ten, the last of which
-    begins the next one too; here each example comes once an epoch, and a smaller minibatch may end it.
-    tick is called after each epoch of each fold with the two errors.
+    weights: one of WEIGHTS. The defaults are the paper's. The authors' loop takes eleven examples in a minibatch of
+    ten, the last of which begins the next one too; here each example comes once an epoch, and a smaller minibatch may
+    end it. tick is called after each epoch of each fold with the two errors.
     Returns a CrossValidation. Raises ValueError where there are too few examples for so many folds.
     """
     if not 2 <= folds <= len(task.x):
@@ -236,7 +294,7 @@ def cross_validate(task, epochs=3, folds=8, batch=10, hidden=120, seed=0, tick=l
     for fold in range(folds):
         training, test = fold_examples(len(task.x), folds, fold)
         rng = np.random.default_rng([seed, fold])
-        net = init(rng, task.x.columns, hidden)
+        net = init(rng, task.x.columns, hidden, weights)
         for epoch in range(epochs):
             order = rng.permutation(training)
             for start in range(0, len(order), batch):

@@ -21,8 +21,8 @@ def made_run(folder, paper, variant, source, change=None, data_dir=None, net="ml
     """
     dataset = data.load(source, data_dir)
     settings = {"paper": paper, "data": str(source), "preset": "quick", "net": net, "variant": variant, "epochs": 3,
-                "lr": None, "batch": None, "seed": 0}
-    chosen, vocabulary = choices.rounds_of(settings, len(dataset.train_x))[-1]
+                "lr": None, "batch": None, "layers": None, "first_epochs": None, "seed": 0}
+    chosen, vocabulary = choices.rounds_of(settings, dataset.shape)[-1]
     rng = np.random.default_rng(1)
     params, running = network.init(recipe.build(chosen, dataset.shape, dataset.classes, vocabulary), rng)
     for array in running.values():
@@ -50,7 +50,8 @@ def save_greys(path, dark, bright, test):
     """A data set of two greys, 20 training pictures of each; `test` says which are tested, 0 or 1."""
     levels = np.array([dark, bright])
     y = np.arange(40) % 2
-    data.save(path, grey(*levels[y]), y, grey(*levels[test]), np.array(test), grey(*levels), np.arange(2))
+    data.save(path, grey(*levels[y]), y, grey(*levels[test]), np.array(test), grey(*levels), np.arange(2),
+              replace=True)
     return path
 
 

@@ -23,7 +23,7 @@ from tests.cli.made import made_run, save_greys
 RECORD = {"format": record.FORMAT, "recipe": {}, "shape": [1, 8, 8], "classes": 10, "examples": 1257,
           "fingerprint": "f"}
 SETTINGS = {"paper": "bnn", "data": "digits", "preset": "quick", "net": "mlp", "variant": "deterministic", "epochs": 60,
-            "seed": 0, "lr": None, "batch": None}
+            "seed": 0, "lr": None, "batch": None, "layers": None, "first_epochs": None}
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +85,7 @@ def test_the_table_has_finished_and_unfinished_runs(capsys):
 
 
 def test_epochs_of_both_rounds_count(capsys):
-    settings = {"paper": "bitwise", "variant": "two-bit", "epochs": 5}
+    settings = {"paper": "bitwise", "variant": "two-bit", "epochs": 45}
     finished("a", errors=[5.0] * 45, best=43, settings=settings)
     stopped("b", errors=[5.0] * 41, best=41, settings=settings)
     assert main.main(["compare", "a", "b"]) == 0
@@ -350,5 +350,5 @@ def test_a_run_of_another_version(capsys):
 
 def test_a_cross_validation(capsys):
     finished("a", settings={"paper": "ebp", "variant": "binary", "data": "reuters_i6"}, history=None,
-             best_epoch=None, by_epoch=[])
+             best_epoch=None, by_epoch=[], recipe={"net": "120FC", "folds": "8"})
     assert "a: a cross-validation, which has no curves to compare" in refused(capsys, "compare", "a")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bnn_ref import data
-from bnn_ref.cli import choices, look, main, plots
+from bnn_ref.cli import look, main, plots
 from bnn_ref.nets import costs, filters, network, recipe, steps
 from bnn_ref.papers import PAPERS
 from bnn_ref.training import loop, record, runs
@@ -124,23 +124,21 @@ def test_costs_of_a_run_and_its_picture(convnet, capsys, tmp_path, monkeypatch):
 
 
 def test_costs_of_a_run_are_those_of_its_own_recipe(capsys, tmp_path):
-    """Own pictures take the nets of one data set or another by how many there are, and `costs` needs none of them."""
+    """Own pictures take the nets of one data set or another by how large they are, and `costs` needs none of them."""
     greys = save_greys(tmp_path / "own.npz", 0, 255, [0, 1])
     record = json.loads((made_run(Path("run"), "bnn", "deterministic", greys) / "run.json").read_text())
     greys.unlink()
-    for examples in (40, 12_000):
-        Path("run/run.json").write_text(json.dumps({**record, "examples": examples}))
-        chosen, _ = choices.rounds_of(record["settings"], examples)[-1]
-        assert said(capsys, "costs", "run").startswith(f"bnn deterministic on {greys}: {chosen.net}-2FC\n")
+    for shape, units in ((1, 8, 8), 512), ((1, 28, 28), 1024):
+        Path("run/run.json").write_text(json.dumps({**record, "shape": list(shape)}))
+        assert said(capsys, "costs", "run").startswith(
+            f"bnn deterministic on {greys}: {units}FC-{units}FC-{units}FC-2FC\n")
 
 
-def test_costs_of_a_paper_are_for_as_many_own_pictures_as_there_are(capsys):
-    levels = np.arange(12_000) % 2
-    data.save("own.npz", grey(*255 * levels), levels, grey(0, 255), np.arange(2), grey(0, 255), np.arange(2))
-    asked = {"paper": "bnn", "data": "own.npz", "preset": "quick", "net": "mlp", "variant": "deterministic",
-             "epochs": None, "lr": None, "batch": None}
-    chosen, _ = choices.rounds_of(asked, 12_000)[-1]
-    assert f": {chosen.net}-2FC\n" in said(capsys, "costs", "bnn", "--data", "own.npz")
+def test_costs_of_a_paper_are_for_own_pictures_of_their_size(capsys):
+    for side, units in ((4, 512), (16, 1024)):
+        pictures = grey(0, 255, shape=(1, side, side))
+        data.save("own.npz", pictures, np.arange(2), pictures, np.arange(2), pictures, np.arange(2), replace=True)
+        assert f": {units}FC-{units}FC-{units}FC-2FC\n" in said(capsys, "costs", "bnn", "--data", "own.npz")
 
 
 def test_costs_of_own_pictures(mlp, capsys):

@@ -63,7 +63,8 @@ def test_a_run_folder_holds_what_is_promised(finished, capsys):
     assert sorted(contents(finished)) == ["curves.png", "params.npz", "run.json"]
     record = json.loads((finished / "run.json").read_text())
     assert record["settings"] == {"paper": "float", "data": "digits", "preset": "quick", "net": "mlp",
-                                  "variant": "real", "epochs": 3, "lr": None, "batch": None, "seed": 0}
+                                  "variant": "real", "epochs": 3, "lr": None, "batch": None,
+                                  "layers": None, "first_epochs": None, "seed": 0}
     assert [epoch["epoch"] for epoch in record["history"]] == [1, 2, 3]
     assert record["history"][record["best_epoch"] - 1]["valid_error"] == min(
         epoch["valid_error"] for epoch in record["history"])
@@ -267,7 +268,7 @@ def test_resume_with_changed_data(capsys):
     data.save("own.npz", x, y, x, y)
     command = ["train", "float", "--data", "own.npz", "--epochs", "1", "--out", "run"]
     assert main.main(command) == 0
-    data.save("own.npz", 255 - x, y, x, y)
+    data.save("own.npz", 255 - x, y, x, y, replace=True)
     assert "the data changed" in refused(capsys, *command, "--resume")
 
 
@@ -291,11 +292,11 @@ def test_resume_with_a_changed_recipe(finished, capsys, tmp_path):
     (["train", "bnn", "--net", "rnn"], "invalid choice: 'rnn'"),
     (["train", "bnn", "--fast"], "unrecognized arguments: --fast"),
     (["train", "bnn", "--epoch", "3"], "unrecognized arguments: --epoch"),
-    (["train", "bnn", "--epochs", "0"], "whole number from 1 up, got '0'"),
-    (["train", "bnn", "--epochs", "-1"], "whole number from 1 up, got '-1'"),
-    (["train", "bnn", "--epochs", "two"], "whole number from 1 up, got 'two'"),
-    (["train", "bnn", "--epochs", "1.5"], "whole number from 1 up, got '1.5'"),
-    (["train", "bnn", "--epochs", "²"], "whole number from 1 up, got '²'"),
+    (["train", "bnn", "--epochs", "0"], "each of two rounds, as in 40+10, got '0'"),
+    (["train", "bnn", "--epochs", "-1"], "each of two rounds, as in 40+10, got '-1'"),
+    (["train", "bnn", "--epochs", "two"], "each of two rounds, as in 40+10, got 'two'"),
+    (["train", "bnn", "--epochs", "1.5"], "each of two rounds, as in 40+10, got '1.5'"),
+    (["train", "bnn", "--epochs", "²"], "each of two rounds, as in 40+10, got '²'"),
     (["train", "bnn", "--seed", "-1"], "whole number from 0 up, got '-1'"),
     (["train", "bnn", "--seed", "x"], "whole number from 0 up, got 'x'"),
     (["train", "bnn", "--data", "imagenet"], "imagenet"),
@@ -493,7 +494,7 @@ def test_recipes_of_every_data_set_build():
         assert presets == fewer.get(paper, every)
         for key in module.RECIPES:
             for variant in module.VOCABULARIES:
-                if key[3:] not in ((), (variant,)):
+                if key[:3] not in recipe.offered(module.RECIPES, variant):
                     continue
                 chosen = recipe.choose(module.RECIPES, *key[:3], variant)
                 for of, words in recipe.rounds(chosen, module.VOCABULARIES[variant]):

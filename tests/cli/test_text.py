@@ -39,7 +39,8 @@ def test_a_cross_validation_is_recorded(capsys):
     assert record["by_epoch"] == [{"epoch": epoch + 1, "test_error": expected.p[:, epoch].mean(),
                                  "deterministic": expected.d[:, epoch].mean()} for epoch in range(3)]
     assert record["settings"] == {"paper": "ebp", "data": "reuters_i6", "preset": "paper", "net": "mlp",
-                                  "variant": "binary", "epochs": 3, "lr": None, "batch": None, "seed": 3}
+                                  "variant": "binary", "epochs": 3, "lr": None, "batch": None, "layers": None,
+                                  "first_epochs": None, "seed": 3}
     assert record["seconds"] > 0 and record["cpu_seconds"] > 0
     assert printed.endswith(f"test error with deterministic {expected.final[1]:.2f} %\n"
                             f"test error {expected.final[0]:.2f} %\n")
@@ -52,15 +53,15 @@ def test_every_error_has_its_place(monkeypatch, capsys):
     p = np.arange(24.0).reshape(8, 3) + np.array([10.0, 20.0, 0.0])
     d = 2 * p[::-1] + 1
 
-    def cross_validate(task, epochs, seed, tick):
-        assert (len(task.x), epochs, seed) == (N, 3, 5)
+    def cross_validate(task, epochs, folds, seed, tick, weights):
+        assert (len(task.x), epochs, folds, seed, weights) == (N, 3, 8, 5, "real")
         for fold in range(8):
             for epoch in range(3):
                 tick(fold + 1, epoch + 1, p[fold, epoch], d[fold, epoch])
         return text_tasks.CrossValidation(p, d)
 
     monkeypatch.setattr(text_tasks, "cross_validate", cross_validate)
-    assert main.main(["train", "ebp", "--data", "reuters_i6", "--out", "run", "--seed", "5"]) == 0
+    assert main.main(["train", "ebp", "--data", "reuters_i6", "--out", "run", "--seed", "5", "--variant", "real"]) == 0
     record = runs.read(Path("run"))
     means = [(20.5, 42.0), (31.5, 64.0), (12.5, 26.0)]
     assert (record["test_error"], record["forms"]) == (12.5, {"deterministic": 26.0})
@@ -103,7 +104,7 @@ def test_a_second_run_takes_the_next_name_and_resume_the_unfinished_one(monkeypa
     assert capsys.readouterr().out.startswith(f"{first}-2 is finished already\n")
 
 
-@pytest.mark.parametrize("given", [["--lr", "0.1"], ["--batch", "5"], ["--readable"]])
+@pytest.mark.parametrize("given", [["--lr", "0.1"], ["--batch", "5"], ["--layers", "3x8"], ["--readable"]])
 def test_what_may_not_be_changed_for_text(given, capsys):
     error = refused(capsys, "train", "ebp", "--data", "reuters_i6", *given)
     assert f"{given[0]}: not for text tasks, which are trained as in the paper's Table 1" in error
@@ -124,7 +125,7 @@ def test_resumed_it_is_finished_or_begins_anew(monkeypatch, capsys):
     assert runs.read(Path("run")) == first
     assert "another task or other settings than now" in refused(capsys, *args, "--seed", "1")
     task = text_tasks.load_task("reuters_i6")
-    text_tasks.save_task("data/ebp_text/reuters_i6.npz", task.x, 1 - task.labels)
+    text_tasks.save_task("data/ebp_text/reuters_i6.npz", task.x, 1 - task.labels, replace=True)
     assert "another task or other settings than now" in refused(capsys, *args)
 
 
@@ -134,10 +135,38 @@ def test_a_text_task_is_for_ebp_alone(paper, capsys):
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize(("option", "value"), [("--variant", "real"), ("--net", "convnet"), ("--preset", "quick")])
+@pytest.mark.parametrize(("option", "value"), [("--variant", "ternary"), ("--net", "convnet"), ("--preset", "quick")])
 def test_what_there_is_not_for_text(option, value, capsys):
     error = refused(capsys, "train", "ebp", "--data", "reuters_i6", option, value)
     assert f"{option} {value}: for text tasks there is" in error
+
+
+def test_the_epochs_of_two_rounds_are_not_for_text(capsys):
+    assert "a text task is trained in one round" in refused(
+        capsys, "train", "ebp", "--data", "reuters_i6", "--epochs", "2+1")
+
+
+def test_texts_of_one_s_own(capsys):
+    """A file is told apart by its arrays. Moved to another path, it is another run, and trains to the same errors."""
+    task = text_tasks.load_task("reuters_i6")
+    text_tasks.save_task("mine.npz", task.x, task.labels)
+    for variant in ("binary", "real"):
+        assert main.main(["train", "ebp", "--data", "mine.npz", "--epochs", "2", "--variant", variant]) == 0
+        record = runs.read(Path(f"runs/ebp-{variant}-mlp-mine-paper-seed0"))
+        result = text_tasks.cross_validate(task, epochs=2, weights=variant)
+        assert (record["test_error"], record["forms"]["deterministic"]) == result.final
+        assert record["settings"]["data"] == str(Path("mine.npz").absolute())
+    Path("mine.npz").unlink()
+    for command in (["evaluate"], ["compare"]):
+        assert "a cross-validation, which" in refused(capsys, *command, "runs/ebp-real-mlp-mine-paper-seed0")
+    text_tasks.save_task("mine.npz", task.x, task.labels)
+    assert "a text task, which only `train ebp` takes" in refused(capsys, "train", "bnn", "--data", "mine.npz")
+    few = task.x.transposed()
+    few = SparseRows(few.indptr[:8].copy(), few.indices[:few.indptr[7]].copy(), few.values[:few.indptr[7]].copy(), N)
+    text_tasks.save_task("few.npz", few, np.arange(7) % 2)
+    assert "has 7 examples, expected 8 at least" in refused(capsys, "train", "ebp", "--data", "few.npz")
+    Path("cut.npz").write_bytes(Path("mine.npz").read_bytes()[:-30])
+    assert "cut.npz: cannot be read as an .npz file" in refused(capsys, "train", "ebp", "--data", "cut.npz")
 
 
 def test_an_absent_or_a_damaged_task(capsys):

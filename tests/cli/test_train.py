@@ -124,7 +124,8 @@ def test_what_is_left_of_a_run_is_its_best_epoch(seen):
         assert same(dict(stored), best.params | best.running)
     record = runs.read(Path("run"))
     assert record["settings"] == {"paper": "binaryconnect", "data": "digits", "preset": "quick", "net": "mlp",
-                                  "variant": "stochastic", "epochs": 4, "lr": None, "batch": None, "seed": 0}
+                                  "variant": "stochastic", "epochs": 6, "first_epochs": None, "lr": None, "batch": None,
+                                  "layers": None, "seed": 0}
     assert record["recipe"] == by_hand(1)[1].as_text()
     assert record["best_epoch"] == BEST
     assert record["history"] == list(seen.states[6].history)
@@ -337,7 +338,7 @@ def rates(record):
 
 
 def test_a_learning_rate_scales_that_of_every_epoch(seen):
-    train("--out", "run", "--lr", "0.006", "--epochs", "3")
+    train("--out", "run", "--lr", "0.006", "--epochs", "2+3")
     record = runs.read(Path("run"))
     assert record["settings"]["lr"] == 0.006 and record["settings"]["batch"] is None
     assert rates(record) == pytest.approx([2 * 3e-3 * 0.01 ** (epoch / 2) for epoch in range(2)]
@@ -346,9 +347,9 @@ def test_a_learning_rate_scales_that_of_every_epoch(seen):
 
 def test_a_rate_that_is_halved_is_so_as_often():
     settings = {"paper": "bnn", "data": "mnist", "net": "mlp", "preset": "quick", "variant": "shift", "epochs": None,
-                "batch": None}
-    (own, _), = choices.rounds_of({**settings, "lr": None}, 0)
-    (chosen, _), = choices.rounds_of({**settings, "lr": 2.0**-3}, 0)
+                "batch": None, "layers": None}
+    (own, _), = choices.rounds_of({**settings, "lr": None}, (1, 28, 28))
+    (chosen, _), = choices.rounds_of({**settings, "lr": 2.0**-3}, (1, 28, 28))
     assert chosen == replace(own, lr=(2.0**-3, 2.0**-10))
     assert [chosen.decay(*chosen.lr, epoch, 32) for epoch in range(1, 33)] == [
         8 * own.decay(*own.lr, epoch, 32) for epoch in range(1, 33)]
@@ -367,10 +368,10 @@ def test_the_recipe_s_own_rate_and_batch_change_nothing(quick):
 def test_no_recipe_changes_by_its_own_rate_and_batch():
     for name, paper in PAPERS.items():
         for (source, net, preset, *own), chosen in paper.RECIPES.items():
-            settings = {"paper": name, "data": source, "net": net, "preset": preset, "epochs": None,
+            settings = {"paper": name, "data": source, "net": net, "preset": preset, "epochs": None, "layers": None,
                         "variant": own[0] if own else next(iter(paper.VOCABULARIES))}
             if own or (source, net, preset, settings["variant"]) not in paper.RECIPES:
-                named = choices.rounds_of({**settings, "lr": chosen.lr[0], "batch": chosen.batch}, 50_000)
+                named = choices.rounds_of({**settings, "lr": chosen.lr[0], "batch": chosen.batch}, (1, 28, 28))
                 assert replace(named[-1][0], before=None) == replace(chosen, before=None), (name, settings)
 
 
@@ -442,9 +443,15 @@ def called(monkeypatch, *args):
     return codes
 
 
+@pytest.fixture
+def at_once(monkeypatch):
+    """Kernels from the first minibatch on, and for however little there is to do."""
+    monkeypatch.setattr(loop, "FAST_WORK", 0)
+    monkeypatch.setattr(loop, "_begin_to_warm", lambda *args: None)
+
+
 @pytest.mark.parametrize("args", [(), ("--readable",)])
-def test_readable_runs_the_equations_also_where_kernels_would_be_sooner(args, monkeypatch):
-    monkeypatch.setattr(loop, "FAST_IMAGES", len(DIGITS.train_x))
+def test_readable_runs_the_equations_also_where_kernels_would_be_sooner(args, at_once, monkeypatch):
     monkeypatch.setitem(PAPERS["bnn"].RECIPES, KEY, recipe.Recipe("8FC-8FC", 1, 400, (3e-3, 3e-5)))
     codes = called(monkeypatch, "bnn", "--out", "run", *args)
     readable = bool(args) or not compiled.COMPILED
@@ -452,8 +459,7 @@ def test_readable_runs_the_equations_also_where_kernels_would_be_sooner(args, mo
     assert (fast_dense.sign_backward.__code__ in codes) != readable
 
 
-def test_readable_is_for_the_forms_too(monkeypatch):
-    monkeypatch.setattr(loop, "FAST_IMAGES", len(DIGITS.train_x))
+def test_readable_is_for_the_forms_too(at_once, monkeypatch):
     ways = []
     outputs = forms.outputs
 
@@ -466,8 +472,7 @@ def test_readable_is_for_the_forms_too(monkeypatch):
     assert ways == [loop.READABLE] * 2
 
 
-def test_readable_writes_the_same_bytes_and_is_no_setting(monkeypatch):
-    monkeypatch.setattr(loop, "FAST_IMAGES", len(DIGITS.train_x))
+def test_readable_writes_the_same_bytes_and_is_no_setting(at_once):
     stopped("binaryconnect", "--out", "mixed", "--readable", epoch=3)
     train("--out", "mixed", "--resume")                                        # round 1 readable, round 2 on kernels
     train("--out", "fast")
@@ -481,9 +486,9 @@ def test_readable_writes_the_same_bytes_and_is_no_setting(monkeypatch):
 
 
 def test_a_breakpoint_in_an_equation_is_hit(tmp_path):
-    """With as many pictures as MNIST's kernels begin at, and as a reader would set it."""
+    """Where there is as much to do as kernels begin at, and as a reader would set it."""
     rng = np.random.default_rng(0)
-    x = rng.integers(256, size=(loop.FAST_IMAGES, 1, 2, 2), dtype=np.uint8)
+    x = rng.integers(256, size=(2000, 1, 16, 16), dtype=np.uint8)
     y = np.arange(len(x)) % 2
     data.save("many.npz", x, y, x[:50], y[:50], x[:50], y[:50])
     typed = ["import bnn_ref.ops.binarize", "break bnn_ref.ops.binarize.sign_backward", "continue",

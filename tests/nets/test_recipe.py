@@ -169,9 +169,28 @@ def test_inputs_come_first_and_change_the_shape():
     assert next(param.shape for step in net for param in step.params) == (36, 4)
 
 
-def test_a_variants_own_recipe_goes_before_the_one_of_all():
-    recipes = {("mnist", "mlp", "quick"): "all", ("mnist", "mlp", "quick", "shift"): "own"}
+def test_a_variant_with_recipes_of_its_own_takes_no_other():
+    recipes = {("mnist", "mlp", "quick"): "all", ("mnist", "mlp", "paper"): "paper",
+               ("mnist", "mlp", "quick", "shift"): "own"}
     assert recipe.choose(recipes, "mnist", "mlp", "quick", "shift") == "own"
     assert recipe.choose(recipes, "mnist", "mlp", "quick", "deterministic") == "all"
-    with pytest.raises(KeyError):
-        recipe.choose(recipes, "mnist", "mlp", "paper", "shift")
+    for variant, preset in (("shift", "paper"), ("deterministic", "long")):
+        with pytest.raises(KeyError):
+            recipe.choose(recipes, "mnist", "mlp", preset, variant)
+    assert recipe.offered(recipes, "shift") == [("mnist", "mlp", "quick")]
+    assert recipe.offered(recipes, "deterministic") == [("mnist", "mlp", "quick"), ("mnist", "mlp", "paper")]
+
+
+@pytest.mark.parametrize(("text", "net", "kind"), [
+    ("512FC", "512FC", "mlp"), ("512", "512FC", "mlp"), ("3x512", "512FC-512FC-512FC", "mlp"),
+    ("2x64FC-10", "64FC-64FC-10FC", "mlp"), ("32C3-MP2-64C3V-2x8", "32C3-MP2-64C3V-8FC-8FC", "convnet"),
+    ("2x8C3-16C5", "8C3-8C3-16C5", "convnet")])
+def test_layers_are_written_short_or_out(text, net, kind):
+    assert recipe.notation(text) == recipe.notation(net) == net and recipe.kind(net) == kind
+
+
+@pytest.mark.parametrize("text", ["", "0", "0x5", "100x5", "x5", "3x", "-5", "5-", "5FC--5FC", "5fc", "MP2", "5C2",
+                                  "3x2x5", "٣", "5 FC", "5FC\n", "3xMP2"])
+def test_what_are_no_layers(text):
+    with pytest.raises(ValueError, match=r"^net: cannot read .* in .*; for example 32C3-MP2-256FC$"):
+        recipe.notation(text)

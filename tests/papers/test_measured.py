@@ -13,7 +13,7 @@ from bnn_ref import data
 from bnn_ref.cli import main, measure
 from bnn_ref.nets import recipe
 from bnn_ref.papers import PAPERS, bitwise, float_baseline, measured, published
-from bnn_ref.training import record, runs, text_tasks
+from bnn_ref.training import loop, record, runs, text_tasks
 
 TODAY = r"\d{4}-\d\d-\d\d"
 
@@ -35,7 +35,8 @@ def run_folder(name, *, seed=0, error=1.5, settings=(), drop=(), **more):
     run = {
         "format": record.FORMAT,
         "settings": {"paper": "binaryconnect", "data": "mnist", "preset": "quick", "net": "mlp",
-                     "variant": "stochastic", "epochs": 24, "seed": seed, "lr": None, "batch": None, **dict(settings)},
+                     "variant": "stochastic", "epochs": 24, "seed": seed, "lr": None, "batch": None, "layers": None,
+                     "first_epochs": None, **dict(settings)},
         "recipe": {"net": "1024FC"}, "shape": [1, 28, 28], "classes": 10, "examples": 50_000, "fingerprint": "f",
         "versions": {"bnn_ref": "0.1.0", "numpy": "2.4.6"}, "test_error": error, "best_epoch": 1, "seconds": 90.0,
         "cpu_seconds": 60.0, "history": epochs(1), "params_sha256": 64 * "0", **more}
@@ -328,13 +329,23 @@ def test_the_other_forms_of_a_run_are_lines_of_their_own():
 
 
 def test_rounds_are_lines_of_their_own():
-    settings = {"paper": "bitwise", "variant": "zero-one", "epochs": 10}
+    settings = {"paper": "bitwise", "variant": "zero-one", "epochs": 30}
     folder = run_folder("r", error=2.0, settings=settings, rounds=[1.5, 2.0], history=epochs(30))
     rows = measure.rows_of([folder])
     assert [(row["form"], row["test_errors"], row["epochs"]) for row in rows] == [
         ("round 1", [1.5], 30), ("round 2", [2.0], 30)]
     assert [measured.figure_of(row).error for row in rows] == [1.32, 1.36]
-    assert rows[0]["command"].endswith("--net mlp --variant zero-one")   # 10 epochs of round 2 are the recipe's
+    assert rows[0]["command"].endswith("--net mlp --variant zero-one")   # 20 + 10 epochs are the recipe's
+    named = run_folder("n", settings={**settings, "first_epochs": 15}, rounds=[1.5, 2.0], history=epochs(30))
+    assert measure.rows_of([named])[0]["command"].endswith("--variant zero-one --epochs 15+15")
+
+
+def test_layers_that_are_not_the_recipe_s_are_those_of_the_row():
+    row, = measure.rows_of([run_folder("r", settings={"layers": "64FC-64FC"})])
+    assert measured.layers(row) == "64FC-64FC" and row["command"].endswith(" --layers 64FC-64FC")
+    own, = measure.rows_of([run_folder("own")])
+    assert "layers" not in own and measured.layers(own) == "1024FC-1024FC-1024FC"
+    assert "--layers" not in own["command"]
 
 
 def test_a_text_task():
@@ -442,7 +453,11 @@ def test_twenty_steps_are_timed_after_one_that_is_not(monkeypatch):
     monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=lambda: next(moments)))
     chosen = recipe.Recipe("8FC", 2, 10, (1e-3, 1e-4))
     net = recipe.build(chosen, (1, 4, 4), 10, float_baseline.VOCABULARIES["real"])
+    ways = []
+    monkeypatch.setattr(loop, "FAST_WORK", 0)
+    monkeypatch.setattr(loop, "_begin_to_warm", lambda way, *rest: ways.append(way))
     seconds, total = measure.time_steps(net, chosen, (1, 4, 4), 300)
+    assert [way.warm for way in ways] == [None]                             # all of one kind, from the first step on
     assert seconds == [number + 0.5 for number in range(20)]
     assert total == 30
     assert next(moments) == 0.5 * 21**2                                     # no step more

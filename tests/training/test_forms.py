@@ -1,5 +1,6 @@
 """A trained network in another form than its own."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -85,8 +86,8 @@ def test_many_pictures_are_answered_by_the_kernels_with_the_same_numbers(monkeyp
     monkeypatch.setattr(steps, "accelerate",
                         lambda net, make=steps.accelerate: accelerated.append(net) or make(net))
     outs = []
-    for least in (len(DIGITS.train_x) + 1, len(DIGITS.train_x)):
-        monkeypatch.setattr(loop, "FAST_IMAGES", least)
+    for least in (math.inf, 0):
+        monkeypatch.setattr(loop, "FAST_WORK", least)
         outs.append(forms.outputs(form, chosen, loop.binary_shapes(net), DIGITS, state.params, state.running,
                                       DIGITS.test_x))
         assert len(accelerated) == (compiled.COMPILED and len(outs) == 2)

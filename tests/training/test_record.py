@@ -43,7 +43,7 @@ def test_what_is_written_is_read():
 
 def wrong(value, name):
     """What is no such value: for numbers also those below its least and beyond all computers agree on."""
-    nothing = [] if name in ("lr", "batch") else [None]
+    nothing = [] if name in ("lr", "batch", "layers", "first_epochs") else [None]
     if isinstance(value, str):
         return [*nothing, 1, True, [], {}, "x\ud800"]
     if isinstance(value, dict | list):
@@ -114,3 +114,16 @@ def test_identity_is_of_what_decides_about_the_bytes():
     for path in fields({name: READ[name] for name in record.ORIGIN}):
         if not isinstance(path[-1], int):
             assert record.identity(changed(READ, path, "other")) != own
+
+
+def test_layers_are_written_out_and_a_first_round_is_shorter_than_both():
+    def with_settings(**changes):
+        return {**READ, "settings": {**READ["settings"], **changes}}
+
+    record.check_run(with_settings(layers="8C3-MP2-16FC-16FC", epochs=9, first_epochs=8))
+    for layers in ("", "16", "2x16", "16FC-", 16, "nothing"):
+        with pytest.raises(record.RecordError, match=r"^settings.layers: expected layers such as 512FC-512FC, or "):
+            record.check_run(with_settings(layers=layers))
+    for first in (9, 10):
+        with pytest.raises(record.RecordError, match=r"^settings.first_epochs: expected less than epochs, 9, got"):
+            record.check_run(with_settings(epochs=9, first_epochs=first))

@@ -14,7 +14,7 @@ from bnn_ref.nets import network, steps
 from bnn_ref.training import loop, record, runs
 
 RUN = {"settings": {"paper": "float", "data": "digits", "preset": "quick", "net": "mlp", "variant": "real", "epochs": 1,
-                    "seed": 0, "lr": None, "batch": None},
+                    "seed": 0, "lr": None, "batch": None, "layers": None, "first_epochs": None},
        "recipe": {}, "shape": [1, 8, 8], "classes": 10, "examples": 9, "fingerprint": "f"}
 READ = {"format": record.FORMAT, **RUN}
 HISTORY = tuple({"epoch": epoch, "lr": 0.1, "loss": 1 / epoch, "valid_error": 50.0, "seconds": 1.5, "cpu_seconds": 2.5}

@@ -9,16 +9,16 @@ import re
 import numpy as np
 import pytest
 
-from bnn_ref import data
+from bnn_ref import data, files
 from bnn_ref.kernels import ebp_sparse
 from bnn_ref.kernels.ebp_sparse import SparseRows
-from bnn_ref.ops import ebp
+from bnn_ref.ops import ebp, ebp_real, losses
 from bnn_ref.ops.binarize import sign
 from bnn_ref.training import text_tasks
 from tests.ops import naive_ebp
 from tests.ops.naive import DTYPES, assert_agree
 
-KERNELS = ("_moments", "_descend", "_signed_sums")
+KERNELS = ("_moments", "descend", "_signed_sums")
 
 
 @pytest.fixture(params=["compiled", "plain Python"])
@@ -128,6 +128,18 @@ def test_columns_need_not_ascend_from_one_row_to_the_next(indptr):
             SparseRows(np.array(indptr, np.int32), np.full(5, 3, np.int32), np.ones(5), 9)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (6, 9), (9, 6)], ids=str)
+def test_transposed_twice_they_are_as_before(shape):
+    dense = rows_with_zeros(np.random.default_rng(0), shape, np.float32)
+    x = sparse(dense)
+    turned = x.transposed()
+    np.testing.assert_array_equal(turned.rows(np.arange(shape[1])), dense.T)
+    again = turned.transposed()
+    for name in ("indptr", "indices", "values"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(x, name), strict=True)
+    assert again.columns == x.columns
+
+
 # kernels
 
 def layer(rng, d, m, dtype=np.float64):
@@ -235,8 +247,8 @@ def small(monkeypatch):
 
 def write(folder, **changes):
     """folder/ebp_text/small.npz as the format wants it, but for the changes; None leaves an array out."""
-    x = sparse(rows_with_zeros(np.random.default_rng(5), (5, 6), np.float32))
-    arrays = {"indptr": x.indptr, "indices": x.indices, "values": x.values, "features": np.int64(6),
+    x = sparse(rows_with_zeros(np.random.default_rng(5), (5, 6), np.float32).T)
+    arrays = {"indptr": x.indptr, "indices": x.indices, "values": x.values, "examples": np.int64(5),
               "labels": np.array([0, 1, 1, 0, 1])} | changes
     path = folder / "ebp_text" / "small.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -256,7 +268,9 @@ def test_save_and_load(tmp_path, small):
         np.testing.assert_array_equal(task.x.rows(np.arange(5)), dense)
         assert task.x.values.dtype == np.float32 and task.labels.dtype == np.int64
         assert task.labels.tolist() == [0, 1, 1, 0, 1]
-    text_tasks.save_task(path, task.x, task.labels)
+    assert message_of(text_tasks.save_task, path, task.x, task.labels) == (
+        f"{path} is there already: choose another name, or give replace=True to write over it")
+    text_tasks.save_task(path, task.x, task.labels, replace=True)
     assert path.read_bytes() == first
     with np.load(write(tmp_path), allow_pickle=False) as arrays:
         assert sorted(arrays) == sorted(text_tasks.KEYS)          # what the docstring says, written without save_task
@@ -270,6 +284,10 @@ def message_of(function, *arguments):
     return str(caught.value)
 
 
+X = sparse(rows_with_zeros(np.random.default_rng(5), (5, 6), np.float32).T)
+ONE_MORE = {"indptr": np.append(X.indptr, X.indptr[-1])}               # of which nothing is known
+
+
 @pytest.mark.parametrize("changes, words", [
     ({"labels": None}, "labels missing, found"),
     ({"labels": np.array([0, 1, 2, 0, 1])}, "labels must be 5 integers 0 or 1, got int64 of shape (5,)"),
@@ -280,12 +298,18 @@ def message_of(function, *arguments):
     ({"values": np.full(1, np.nan, np.float32)}, "values must be finite"),
     ({"values": np.array([{}])}, "pickled objects, which are never read"),
     ({"indices": np.zeros(1, np.int32)}, "indices: expected"),
-    ({"indptr": np.zeros(6, np.int64)}, "indptr: expected an int32 array of one dimension, got int64 of shape (6,)"),
-    ({"features": np.array([6])}, "features must be one integer, got int64 of shape (1,)"),
-    ({"features": np.float64(6)}, "features must be one integer, got float64 of shape ()"),
-    ({"features": np.int64(1)}, "indices: expected from 0 to 0, got 0 to "),
-    ({"features": np.int64(7)}, "has 5 examples of 7 features, expected 5 of 6; delete it and run `python data_scripts/"
-                                "ebp_text.py` again"),
+    ({"indptr": np.zeros(7)}, "indptr must be integers from 0 to 2147483647, got float64"),
+    ({"indptr": np.full(7, 2**32)}, "indptr must be integers from 0 to 2147483647, got int64"),
+    ({"indptr": np.full(7, -1)}, "indptr must be integers from 0 to 2147483647, got int64"),
+    ({"indptr": np.zeros((1, 7), int)}, "indptr: expected an int32 array of one dimension, got int32 of shape (1, 7)"),
+    ({"indices": np.full(12, 2**32)}, "indices must be integers from 0 to 2147483647, got int64"),
+    ({"examples": np.array([5])}, "examples must be one integer, got int64 of shape (1,)"),
+    ({"examples": np.float64(5)}, "examples must be one integer, got float64 of shape ()"),
+    ({"examples": np.int64(2**40)}, "labels must be 1099511627776 integers 0 or 1"),
+    ({"examples": np.int64(1), "labels": np.array([1])}, "indices: expected from 0 to 0, got 0 to "),
+    ({"indptr": np.array([0]), "indices": np.zeros(0, int), "values": np.zeros(0, np.float32)}, "for one row at least"),
+    (ONE_MORE, "has 5 examples of 7 features, expected 5 of 6; delete it and run `python data_scripts/ebp_text.py` "
+               "again"),
 ])
 def test_files_that_are_not_in_the_format(changes, words, tmp_path, small):
     path = write(tmp_path, **changes)
@@ -295,6 +319,17 @@ def test_files_that_are_not_in_the_format(changes, words, tmp_path, small):
         assert text_tasks.load_task(path).x.columns == 7           # of a file of one's own nothing is known
     else:
         assert text_tasks.HELP in message
+
+
+def test_a_known_task_may_be_as_large_as_if_nothing_were_0(tmp_path, monkeypatch):
+    """Its file is small, for a feature is the same in nearly all examples; of one's own file nobody knows."""
+    monkeypatch.setattr(files, "SMALL", 1000)
+    monkeypatch.setattr(text_tasks, "TASKS", {"dense": text_tasks.Description("Dense", "dense", 300, 400)})
+    path = tmp_path / "ebp_text" / "dense.npz"
+    text_tasks.save_task(path, sparse(np.ones((300, 400), np.float32)), np.arange(300) % 2)
+    assert 20 * path.stat().st_size < 4 * 300 * 400
+    assert len(text_tasks.load_task("dense", tmp_path).x.values) == 300 * 400
+    assert "times the file's" in message_of(text_tasks.load_task, path)
 
 
 def test_absent_unknown_and_damaged(tmp_path, small, monkeypatch):
@@ -375,10 +410,38 @@ def test_a_step_is_that_of_the_dense_network():
             np.testing.assert_allclose(comp, ref, rtol=1e-10, atol=1e-12)
 
 
+def test_a_step_and_answers_with_real_weights_are_those_of_the_dense_network():
+    rng = np.random.default_rng(6)
+    dense = rows_with_zeros(rng, (9, 14))
+    task = text_tasks.TextTask("", sparse(dense), rng.integers(0, 2, 9))
+    h1, h2, b1, b2 = rng.standard_normal((14, 4)), rng.standard_normal((4, 1)), np.ones(4), np.full(1, 0.5)
+    own = h1.copy()
+    net = text_tasks.Network(own, own, b1.copy(), h2.copy(), b2.copy(), text_tasks.WEIGHTS["real"])
+    for _ in range(4):
+        chosen = rng.permutation(9)[:3]
+        z1, cache1 = ebp_real.ebp_real_first_dense_forward(dense[chosen], h1, b1)
+        a1, cache_a1 = ebp.mean_sign_forward(z1)
+        z2, cache2 = ebp_real.ebp_real_dense_forward(a1, h2, b2)
+        expected, cache = losses.log_likelihood_forward(z2, task.labels[chosen])
+        da1, dh2, db2 = ebp_real.ebp_real_dense_backward(losses.log_likelihood_backward(1.0, cache), cache2)
+        _, dh1, db1 = ebp_real.ebp_real_first_dense_backward(ebp.mean_sign_backward(da1, cache_a1), cache1)
+        h1, b1, h2, b2 = h1 - dh1, b1 - db1, h2 - dh2, b2 - db2
+        loss, net = text_tasks.train_step(net, task, chosen)
+        np.testing.assert_allclose(loss, expected, rtol=1e-10)
+        for comp, ref in zip((net.h1, net.w1, net.b1, net.h2, net.b2), (h1, h1, b1, h2, b2)):
+            np.testing.assert_allclose(comp, ref, rtol=1e-10, atol=1e-12)
+    z1 = ebp_real.ebp_real_first_dense_forward(dense, h1, b1)[0]
+    z2 = ebp_real.ebp_real_dense_forward(ebp.mean_sign_forward(z1)[0], h2, b2)[0]
+    s2 = sign(dense @ h1 + b1) @ h2 + b2
+    p, d = text_tasks.answers(net, task, np.arange(9))
+    assert p.tolist() == (z2[:, 0] >= 0).tolist() and d.tolist() == (s2[:, 0] >= 0).tolist()
+
+
 def test_init_is_small_random_and_float32():
     net = text_tasks.init(np.random.default_rng(7), 300, 50)
-    assert [array.shape for array in vars(net).values()] == [(300, 50), (300, 50), (50,), (50, 1), (1,)]
-    assert all(array.dtype == np.float32 for array in vars(net).values())
+    arrays = net.h1, net.w1, net.b1, net.h2, net.b2
+    assert [array.shape for array in arrays] == [(300, 50), (300, 50), (50,), (50, 1), (1,)]
+    assert all(array.dtype == np.float32 for array in arrays)
     assert np.abs(net.h1).max() <= math.sqrt(3 / 300) and np.abs(net.h2).max() <= math.sqrt(3 / 50)
     assert len(np.unique(net.h1)) > 14_000 and not net.b1.any() and not net.b2.any()
     np.testing.assert_array_equal(net.w1, np.tanh(net.h1))
@@ -486,13 +549,13 @@ def test_no_test_example_is_ever_trained_on(monkeypatch):
     for name, function in (("train_step", recorded_step), ("error_rates", recorded_errors), ("init", recorded_init)):
         monkeypatch.setattr(text_tasks, name, function)
     text_tasks.cross_validate(task, epochs=2, folds=3, batch=4, hidden=6)
-    assert networks == [(40, 6)] * 3
+    assert networks == [(40, 6, "binary")] * 3
     monkeypatch.setattr(text_tasks, "train_step", lambda net, task, chosen: (sizes.append(len(chosen)), step(
         net, task, chosen))[1])
     monkeypatch.setattr(text_tasks, "error_rates", errors)
     text_tasks.cross_validate(task, epochs=1, folds=2)
     assert sizes == [10, 10, 1]                            # 10 and 11 training examples
-    assert networks[-1] == (40, 120)
+    assert networks[-1] == (40, 120, "binary")
 
 
 def test_defaults_are_those_of_the_paper():
