@@ -37,7 +37,7 @@ from numpy.lib import format as npy
 
 from . import advice
 from .files import DamagedError, atomic_write, read_arrays
-from .ops.checks import is_plain
+from .ops.checks import check_dtype, check_integers, is_plain
 
 SCRIPTS = ("mnist", "cifar10", "svhn")  # the names that data_scripts/<name>.py brings
 NAMES = ("digits", *SCRIPTS)
@@ -64,7 +64,10 @@ class DataWarning(UserWarning):
 
 @dataclass(frozen=True, eq=False)  # eq=False: == of arrays has no single truth value; compare fingerprints
 class Dataset:
-    """Images uint8 N x C x H x W and labels int64 (N,) in three parts; `name` is what `load` was given."""
+    """Images uint8 N x C x H x W and labels int64 (N,) in three parts; `name` is what `load` was given.
+
+    Raises TypeError or ValueError for other arrays.
+    """
 
     name: str
     train_x: np.ndarray
@@ -73,6 +76,16 @@ class Dataset:
     valid_y: np.ndarray
     test_x: np.ndarray
     test_y: np.ndarray
+
+    def __post_init__(self):
+        for part in PARTS:
+            x, y = getattr(self, f"{part}_x"), getattr(self, f"{part}_y")
+            check_dtype(f"{part}_x", x, np.uint8, "N C H W")
+            check_integers(f"{part}_y", y, "N")
+            if len(x) != len(y):
+                raise ValueError(f"{part}_y: expected {len(x)} labels, one for each image, got {len(y)}")
+            if len(y) and not 0 <= y.min() <= y.max() < self.classes:
+                raise ValueError(f"{part}_y: expected labels from 0 to {self.classes - 1}, got {y.min()} to {y.max()}")
 
     @property
     def shape(self):
@@ -158,7 +171,10 @@ def save(path, train_x, train_y, test_x, test_y, valid_x=None, valid_y=None, sou
     if path.suffix.lower() != ".npz":
         raise DataError(f"{path}: a data file's name must end in .npz")
     values = (train_x, train_y, valid_x, valid_y, test_x, test_y)
-    arrays = {key: _with_channel(key, value) for key, value in zip(KEYS, values, strict=True) if value is not None}
+    arrays = {key: _with_channel(key, value) for key, value in zip(KEYS, values, strict=True)
+              if value is not None or key in REQUIRED}
+    if not isinstance(source, str | None):
+        raise DataError(f"{path}: source must be a line of text, got {type(source).__name__}")
     _check(path, {key: _promise(key, value) for key, value in arrays.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

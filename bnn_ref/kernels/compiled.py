@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..ops.checks import check_whole
+
 try:
     import numba
 except ImportError:                   # WebAssembly has none: kernels run as plain Python, and NumPy's rung is the best
@@ -148,11 +150,10 @@ def threads():
 
 
 def set_threads(count):
-    """Use that many threads from now on; None: as at first. Raises ValueError below 1."""
+    """Use that many threads from now on; None: as at first. Raises ValueError below 1, TypeError for what is no
+    whole number."""
     global _count
-    if count is not None and count < 1:
-        raise ValueError(f"count: expected at least 1 thread, got {count}")
-    _count = count
+    _count = None if count is None else check_whole("count", count, "at least 1 thread", lambda count: count >= 1)
 
 
 def _forget():
