@@ -78,14 +78,7 @@ class Dataset:
     test_y: np.ndarray
 
     def __post_init__(self):
-        for part in PARTS:
-            x, y = getattr(self, f"{part}_x"), getattr(self, f"{part}_y")
-            check_dtype(f"{part}_x", x, np.uint8, "N C H W")
-            check_integers(f"{part}_y", y, "N")
-            if len(x) != len(y):
-                raise ValueError(f"{part}_y: expected {len(x)} labels, one for each image, got {len(y)}")
-            if len(y) and not 0 <= y.min() <= y.max() < self.classes:
-                raise ValueError(f"{part}_y: expected labels from 0 to {self.classes - 1}, got {y.min()} to {y.max()}")
+        check_parts("Dataset", self, PARTS)
 
     @property
     def shape(self):
@@ -106,6 +99,19 @@ class Dataset:
             digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
             digest.update(array.tobytes())
         return digest.hexdigest()
+
+
+def check_parts(name, data, parts):
+    """Raise TypeError or ValueError unless `data` has these parts as a Dataset has them."""
+    for part in parts:
+        for key in (f"{part}_x", f"{part}_y"):
+            if not hasattr(data, key):
+                raise TypeError(f"{name}: expected a Dataset, with {key}, got {type(data).__name__}")
+        x, y = getattr(data, f"{part}_x"), getattr(data, f"{part}_y")
+        check_dtype(f"{part}_x", x, np.uint8, "N C H W")
+        check_integers(f"{part}_y", y, "N")
+        if len(x) != len(y):
+            raise ValueError(f"{part}_y: expected {len(x)} labels, one for each image, got {len(y)}")
 
 
 def data_folder(data_dir=None):

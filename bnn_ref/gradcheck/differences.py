@@ -6,7 +6,7 @@ estimate what it costs: line.py.
 
 import numpy as np
 
-from ..ops.checks import check_dtype, check_number, check_numbers
+from ..ops.checks import check_dtype, check_number, check_numbers, is_plain
 
 STEP = 1e-4           # distance of the sample points; the formula errs by STEP⁴/30 · f⁽⁵⁾
 FLOOR = 1e-3          # derivatives smaller than this are compared as if they were this large
@@ -33,7 +33,10 @@ def relative_error(analytic, numeric, floor=FLOOR):
             check_numbers(name, value)
     if np.ndim(analytic) and np.ndim(numeric) and np.shape(analytic) != np.shape(numeric):
         raise ValueError(f"numeric: expected shape {np.shape(analytic)} like analytic, got {np.shape(numeric)}")
-    floor = check_number("floor", floor, "a number of at least 0", lambda floor: floor >= 0)
+    if is_plain(floor):
+        check_numbers("floor", floor)
+    else:
+        check_number("floor", floor, "a number of at least 0", lambda floor: floor >= 0)
     error = np.abs(analytic - numeric) / np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), floor)
     return np.where(np.isfinite(error), error, np.inf)
 

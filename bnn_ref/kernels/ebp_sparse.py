@@ -92,7 +92,6 @@ def ebp_first_dense_step_in_place(h, w_mean, b, dz, cache):
         check_float(name, array)
         check_writable(name, array)
     _check(x, chosen, ("h", h), ("b", b))
-    _check(x, chosen, ("w_mean", w_mean), ("b", b))
     check_shapes(("h", h, "D M"), ("w_mean", w_mean, "D M"), ("rstd", rstd, "N M"), ("dz", dz, "N M"))
     dmu = dz * rstd
     touched = _descend(x.indptr, x.indices, x.values, chosen, dmu, h, np.zeros(len(h), np.bool_))

@@ -92,9 +92,10 @@ def init(steps, rng, dtype=np.float32):
 
     rng: a Generator; dtype: float32 or float64. Raises TypeError for others.
     """
-    check_generator("rng", rng)
-    dtype = as_dtype("dtype", dtype, "float32 or float64", FLOATS.__contains__)
-    params = {name: spec.init(rng, spec.shape).astype(dtype) for name, spec in param_specs(steps).items()}
+    dtype, specs = as_dtype("dtype", dtype, "float32 or float64", FLOATS.__contains__), param_specs(steps)
+    if specs:
+        check_generator("rng", rng)
+    params = {name: spec.init(rng, spec.shape).astype(dtype) for name, spec in specs.items()}
     running = {f"{step.name}.{name}": np.full(shape, value, dtype)
                for step in steps for name, shape, value in step.running}
     return params, running

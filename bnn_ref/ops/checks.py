@@ -100,7 +100,7 @@ def check_writable(name, x):
         raise ValueError(f"{name}: expected an array to write to, got one that is read-only")
 
 
-def check_integers(name, x, letters):
+def check_integers(name, x, letters=None):
     """Raise TypeError or ValueError unless `x` is an array of integers, with as many axes as there are letters."""
     if not is_plain(x) or x.dtype.kind not in "iu" or not x.dtype.isnative:
         raise TypeError(f"{name}: expected an array of integers, got {came(x)}")
@@ -145,8 +145,8 @@ def check_generator(name, rng):
 
 
 def check_names(name, names, arrays):
-    """Raise TypeError unless `names` is a set of names, or a tuple or list, ValueError for one not in arrays."""
-    check_instance(name, names, set | frozenset | tuple | list, "a set of names of arrays")
+    """Raise TypeError unless `names` is a set, tuple, list or dict of names, ValueError for one not in arrays."""
+    check_instance(name, names, set | frozenset | tuple | list | dict, "a set of names of arrays")
     odd = [one for one in names if one not in arrays]
     if odd:
         raise ValueError(f"{name}: expected some of {', '.join(arrays)}, got {', '.join(map(str, odd))}")

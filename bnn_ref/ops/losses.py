@@ -12,7 +12,7 @@ from .checks import check_integers, check_number, check_shapes
 def check_labels(y, labels):
     """Raise TypeError or ValueError unless labels are integers (N,) from 0 to C - 1 for outputs y (N, C)."""
     n, c = check_shapes(("y", y, "N C")).values()
-    check_integers("labels", labels, "N")
+    check_integers("labels", labels)
     if labels.shape != (n,):
         raise ValueError(f"labels: expected shape ({n},), got {labels.shape}")
     if n == 0 or labels.min() < 0 or labels.max() >= c:

@@ -87,8 +87,13 @@ def _preprocessed(fronts, images):
     """Pictures as they are, or float32 behind all preprocessing."""
     x = scale_pixels(images) if fronts else images
     for front in fronts:
-        x = FRONTS[front.kind](x, *(array if array.ndim else array.item() for array in front.arrays))[0]
+        x = FRONTS[front.kind](x, *(array if array.ndim else _number(array.item()) for array in front.arrays))[0]
     return x
+
+
+def _number(setting):
+    """A setting, which lies in float32, as it was: a window's side is a whole number of pixels."""
+    return int(setting) if setting.is_integer() else setting
 
 
 def _images_at_once(packed):

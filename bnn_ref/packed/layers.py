@@ -227,7 +227,7 @@ def check_affine(geometry, affine):
     _check_shape("affine", affine, (3, geometry.units))
     mean, scale, beta = affine
     if not (np.isfinite(mean).all() and np.isfinite(beta).all()) or np.isnan(scale).any():
-        raise ValueError("affine: expected a normalization of finite numbers, got NaN or infinity")
+        raise ValueError("affine: expected finite numbers, got NaN or infinity")
 
 
 # What pictures go through first, by numbers in the file: the shapes of the arrays, for pictures of (C, H, W).

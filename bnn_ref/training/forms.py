@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..data import Dataset
+from ..data import check_parts
 from ..nets import network, recipe
 from ..ops.binarize import sign, stochastic_sign
 from ..ops.checks import check_dtype, check_generator, check_instance, check_names, check_not_empty
@@ -84,8 +84,9 @@ def outputs(form, chosen, names, data, params, running, images, tick=lambda done
     Raises loop.TrainingError where a parameter, a statistic or an answer is not finite, TypeError or ValueError for
     arguments that do not fit, or no image.
     """
-    for name, value, kind in (("form", form, Form), ("chosen", chosen, recipe.Recipe), ("data", data, Dataset)):
-        check_instance(name, value, kind, f"a {kind.__name__}")
+    check_instance("form", form, Form, "a Form")
+    check_instance("chosen", chosen, recipe.Recipe, "a Recipe")
+    check_parts("data", data, ("train",))
     loop.check_seed(seed)
     check_dtype("images", images, np.uint8, "N C H W")
     check_not_empty("images", images)
@@ -107,6 +108,6 @@ def outputs(form, chosen, names, data, params, running, images, tick=lambda done
 
 def error_rate(form, chosen, names, data, params, running, tick=lambda done, total: None, way=None):
     """Percent of wrong answers on the test set in this form. Arguments and errors as of `outputs`."""
-    check_instance("data", data, Dataset, "a Dataset")
+    check_parts("data", data, ("train", "test"))
     answers = outputs(form, chosen, names, data, params, running, data.test_x, tick, way=way).argmax(axis=1)
     return 100 * float(np.mean(answers != data.test_y))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..data import Dataset
+from ..data import check_parts
 from ..nets import network
 from ..nets.recipe import Recipe
 from ..ops import losses, optim
@@ -211,8 +211,9 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
     answer is not at an epoch's end; TypeError or ValueError for arguments that do not fit.
     """
     network.check_steps("net", net)
-    for name, value, kind in (("recipe", recipe, Recipe), ("data", data, Dataset), ("state", state, State)):
-        check_instance(name, value, kind, f"a {kind.__name__}")
+    check_instance("recipe", recipe, Recipe, "a Recipe")
+    check_instance("state", state, State, "a State")
+    check_parts("data", data, ("train", "valid"))
     check_seed(seed)
     if state.epoch == first and any(step.fit for step in net):
         running = network.fit(net, state.running, scale_pixels(data.train_x[:FIT_IMAGES]), fitted)

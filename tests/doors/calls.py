@@ -425,8 +425,9 @@ def files(folder):
 D_CALLS = (
     call(data.Dataset, name="mine",
          **{key: getattr(DATA, key) for key in data.KEYS}).but(
-        any_shape=tuple(f"{part}_{letter}" for part in data.PARTS for letter in "xy"), allowed=(("name", "*"),
-        ("train_y", "a large entry"))),
+        any_shape=tuple(f"{part}_{letter}" for part in data.PARTS for letter in "xy"), allowed=(
+            ("name", "*"), *((f"{part}_y", entry) for part in data.PARTS
+                             for entry in ("an entry of -1", "a large entry")))),
 )
 
 
@@ -468,14 +469,15 @@ REASONS = {
     "takes no arrays: names, numbers, shapes, folders, results as dicts": (
         "advice.*", "bench.*", "data.data_folder", "files.*", "lesson.*", "nets.inputs.*",
         "nets.steps.*", "nets.recipe.*", "nets.costs.in_floats", "nets.costs.total", "nets.filters.chance",
-        "nets.network.has_statistics", "nets.network.check_steps", "papers.*", "training.loop.choose_way",
-        "training.loop.check_seed", "training.text_tasks.load_task", "packed.layers.check_output",
+        "nets.network.has_statistics", "papers.*", "training.loop.choose_way",
+        "training.text_tasks.load_task", "packed.layers.check_output",
         "kernels.device.*", "kernels.limit.*", "kernels.machine.*", "kernels.recycle.*", "kernels.compiled.*",
         "ops.conv.out_size", "ops.optim.glorot_coefficient", "ops.optim.learning_rates",
         "ops.optim.exponential_decay", "ops.optim.halving_decay", "ops.optim.as_settings", "ops.ebp.init_h",
         "gradcheck.pytest_plugin.*", "gradcheck.report.*"),
     "a check, or a helper of one: the walk sees what it says": (
-        "ops.checks.*", "ops.batchnorm.layout", "ops.batchnorm.as_eps", "ops.ebp.check_means", "ops.optim.check_params",
+        "ops.checks.*", "data.check_parts", "nets.network.check_steps", "training.loop.check_seed",
+        "ops.batchnorm.layout",  "ops.batchnorm.as_eps", "ops.ebp.check_means", "ops.optim.check_params",
         "packed.layers.check_affine"),
     "a part of an operation that checks for it": (
         "ops.conv.im2col", "ops.conv.col2im", "ops.ebp.known_inputs", "ops.ebp.random_signs", "ops.ebp.layer_forward",
