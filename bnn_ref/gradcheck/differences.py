@@ -35,6 +35,8 @@ def relative_error(analytic, numeric, floor=FLOOR):
         raise ValueError(f"numeric: expected shape {np.shape(analytic)} like analytic, got {np.shape(numeric)}")
     if is_plain(floor):
         check_numbers("floor", floor)
+        if floor.ndim and floor.shape not in (np.shape(analytic), np.shape(numeric)):
+            raise ValueError(f"floor: expected a number or shape {np.shape(analytic)}, got {floor.shape}")
     else:
         check_number("floor", floor, "a number of at least 0", lambda floor: floor >= 0)
     error = np.abs(analytic - numeric) / np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), floor)
