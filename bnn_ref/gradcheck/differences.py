@@ -19,7 +19,7 @@ def central_difference(f, h=STEP):
     seventh digit shows. f may return an array. Keep kinks farther than 2h away. Raises TypeError or ValueError for an h
     that is no number above 0.
     """
-    h = check_number("h", h, "a number above 0", lambda h: h > 0)
+    check_number("h", h, "a number above 0", lambda h: h > 0)      # of whatever dtype: float32 shows how coarse it is
     return (8 * (f(h) - f(-h)) - (f(2 * h) - f(-2 * h))) / (12 * h)
 
 

@@ -21,7 +21,9 @@ WORD = np.dtype(np.uint64)
 
 def words(k):
     """How many words a row of k entries takes: ⌈k/64⌉. Raises ValueError for k < 1, TypeError for no whole number."""
-    return -(-check_whole("k", k, "at least 1 entry in a row", lambda k: k >= 1) // BITS)
+    if type(k) is not int or k < 1:                            # asked once a layer and more: it must cost nothing
+        check_whole("k", k, "at least 1 entry in a row", lambda k: k >= 1)
+    return -(-k // BITS)
 
 
 def _pack_bits(bits):

@@ -42,6 +42,11 @@ def im2col(x, length, pad, fill, out):
     _shared(_im2col, len(x), math.prod(out.shape[1:]), x, length, pad, x.dtype.type(fill), out)
 
 
+def _ends(numbers):
+    """The least and the largest; of one number, as behind a dense layer, without NumPy, which takes microseconds."""
+    return (numbers.item(),) if numbers.size == 1 else (numbers.min(), numbers.max())
+
+
 def _check_shape(name, x, shape):
     if x.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {x.shape}")
@@ -80,7 +85,7 @@ def threshold(s, thresholds, kinds, out):
     check_integers("kinds", kinds, "positions")
     check_dtype("out", out, WORD, "rows words")
     _check_shape("thresholds", thresholds, (len(thresholds), s.shape[1]))
-    if not len(kinds) or not 0 <= kinds.min() <= kinds.max() < len(thresholds):
+    if not len(kinds) or not 0 <= min(_ends(kinds)) <= max(_ends(kinds)) < len(thresholds):
         raise ValueError(f"kinds: expected rows of thresholds, 0 to {len(thresholds) - 1}, got others, or none")
     _check_shape("out", out, (len(s), words(s.shape[1])))
     check_writable("out", out)

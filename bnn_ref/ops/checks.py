@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+WHOLE, REAL = (int, np.integer), (int, float, np.integer, np.floating)
 
 
 def is_plain(x):
@@ -90,7 +91,7 @@ def check_dtype(name, x, dtype, letters=None):
     """
     if not is_plain(x) or x.dtype != dtype:
         raise TypeError(f"{name}: expected an array of {np.dtype(dtype)}, got {came(x)}")
-    if letters is not None and x.ndim != len(letters.split()):
+    if letters is not None and x.ndim != letters.count(" ") + 1:
         raise ValueError(f"{name}: expected shape ({', '.join(letters.split())}), got {x.shape}")
 
 
@@ -109,7 +110,7 @@ def check_integers(name, x, letters=None):
 
 def check_whole(name, value, expected="a whole number", fits=lambda value: True):
     """The number as an int. Raises TypeError unless it is a whole one, ValueError where it does not fit."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, WHOLE)):
         raise TypeError(f"{name}: expected {expected}, got {_thing(value)}")
     if not fits(value):
         raise ValueError(f"{name}: expected {expected}, got {value}")
@@ -121,7 +122,7 @@ def check_number(name, value, expected="a finite number", fits=lambda value: Tru
 
     Raises TypeError unless it is a number, ValueError for NaN and infinity or where it does not fit.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, REAL)):
         raise TypeError(f"{name}: expected {expected}, got {_thing(value)}")
     if not (math.isfinite(value) and fits(value)):
         raise ValueError(f"{name}: expected {expected}, got {value}")

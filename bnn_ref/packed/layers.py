@@ -96,7 +96,7 @@ class Geometry:
         """S is in [-bound, bound]."""
         return self.planes * self.k * max(self.coding.largest + self.coding.origin, abs(self.pad_value))
 
-    @property
+    @functools.cached_property
     def positions(self):
         """(OH, OW) of the product, before pooling."""
         return tuple(size + 2 * self.pad - kernel + 1 for size, kernel in zip(self.maps[1:], self.kernel))
@@ -116,7 +116,7 @@ class Geometry:
         """
         return self.maps[0] if self.coding is BITS else self.k // self.groups
 
-    @property
+    @functools.cached_property
     def words(self):
         """Words of a patch, and of a plane of a unit's weights."""
         return self.k // self.entries * bits.words(self.entries)
