@@ -38,7 +38,8 @@ def squared_hinge_forward(y, labels):
 def squared_hinge_backward(dloss, cache):
     """dy = -2 t max(0, 1 - t y) / (N·C) · dloss; **exact** [SVM-2]. dloss: a number. Returns dy: (N, C)."""
     t, margin = cache
-    return check_number("dloss", dloss) * (-2 / margin.size) * t * margin
+    dloss = check_number("dloss", dloss)
+    return dloss * (-2 / margin.size) * t * margin
 
 
 def softmax_cross_entropy_forward(y, labels):
@@ -58,9 +59,10 @@ def softmax_cross_entropy_forward(y, labels):
 def softmax_cross_entropy_backward(dloss, cache):
     """dy = (softmax(y) - one_hot(labels)) / N · dloss; **exact** [CE-2]. dloss: a number. Returns dy: (N, C)."""
     log_p, labels = cache
+    dloss = check_number("dloss", dloss)
     dy = np.exp(log_p)
     dy[np.arange(len(dy)), labels] -= 1
-    return check_number("dloss", dloss) * dy / len(dy)
+    return dloss * dy / len(dy)
 
 
 def log_likelihood_forward(z, labels):
@@ -85,7 +87,8 @@ def log_likelihood_backward(dloss, cache):
     and the authors' code for binary weights does so with the wrong sign for y = -1; this form never is 0/0.
     """
     y, yz = cache
-    return -check_number("dloss", dloss) * y * gaussian.phi_over_cdf(yz)
+    dloss = check_number("dloss", dloss)
+    return -dloss * y * gaussian.phi_over_cdf(yz)
 
 
 # --- as data for recipes -------------------------------------------------------------------------------------------

@@ -251,8 +251,8 @@ def clear(error, call, path):
         r"\b(got|holds?|has|have|not|is|are|unknown)\b", said)
 
 
-def fault(call, path, name, group, wrong, stands_for):
-    """What is wrong with what comes of a misuse, in a line; None where it is right."""
+def fault(call, path, name, group, wrong, stands_for, shapes):
+    """What is wrong with what comes of a misuse, in a line; None where it is right. shapes: of the right answer."""
     given = replaced(call.fresh(), path, wrong)
     kept = [array.copy() for array in arrays_of(given)]
     with warnings.catch_warnings(record=True) as warned:
@@ -280,7 +280,7 @@ def fault(call, path, name, group, wrong, stands_for):
     if group == "empty":
         return _nothing(came, warned)
     argument = path[0]
-    if group == "shape" and argument not in call.any_shape and _shapes(came) == _shapes(call.run(call.fresh())):
+    if group == "shape" and argument not in call.any_shape and _shapes(came) == shapes:
         return "taken, and the result has the shape that it had"
     if group == "not finite" and argument not in call.silent and _finite(came):
         return "taken, and nothing of it is seen in the result"
@@ -343,6 +343,14 @@ def _finite(came):
                if isinstance(part, np.ndarray | np.generic | float) and np.asarray(part).dtype.kind in "fc")
 
 
+def _right_shapes(call):
+    """Of the right answer; None of what this machine cannot run."""
+    try:
+        return _shapes(call.run(call.fresh()))
+    except (Unavailable, *call.raises):
+        return None
+
+
 def _shapes(came):
     return [np.shape(part) for part in came]
 
@@ -352,13 +360,16 @@ def _shapes(came):
 
 def faults(call):
     """(how many misuses, [(argument, misuse, what is wrong)]) of one call."""
-    count, found = 0, []
+    count, found, shapes = 0, [], _right_shapes(call)
     for path, value in leaves(call.fresh()):
-        for name, group, wrong, stands_for in misuses(value):
+        wrongs = list(misuses(value))
+        if path[0] in call.writes and isinstance(value, np.ndarray):
+            wrongs.append(("read-only, and to be written to", "number", _read_only(value.copy()), None))
+        for name, group, wrong, stands_for in wrongs:
             if (path[0], name) in call.allowed or (path[0], "*") in call.allowed:
                 continue
             count += 1
-            what = fault(call, path, name, group, wrong, stands_for)
+            what = fault(call, path, name, group, wrong, stands_for, shapes)
             if what:
                 found.append((".".join(map(str, path)), name, what))
     return count, found
