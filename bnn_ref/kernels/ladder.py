@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ops.checks import is_plain
+from ..ops.checks import check_instance, check_whole, is_plain
 from . import bits, compiled, panels
 
 LARGEST_K = 2**31 - 1                 # entries in a row: the products are int32
@@ -75,8 +75,7 @@ LADDER = (
 
 def check_operands(a, b, k, largest=LARGEST_K):
     """Raise TypeError or ValueError unless a and b are packed rows of k entries, at most `largest`."""
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-        raise TypeError(f"k: expected a whole number of entries, got {type(k).__name__}")
+    check_whole("k", k, "a whole number of entries")
     if k > largest:
         raise ValueError(f"k: expected at most {largest} entries, whose sums an int32 holds, got {k}")
     for name, operand in (("a", a), ("b", b)):
@@ -121,6 +120,7 @@ def plane_matmul(planes, b, k, rung=None):
         raise ValueError(f"planes: expected shape (rows, 8, words), got {came}")
     bits.check_words("planes", planes, k)
     check_operands(planes[:, 0], b, k, LARGEST_PLANE_K)
+    check_instance("rung", rung, Rung | None, "a Rung of LADDER or None")
     chosen = rung or _best(len(planes))
     if not len(planes) or not len(b):
         return np.empty((len(planes), len(b)), np.int32)

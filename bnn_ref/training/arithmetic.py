@@ -34,8 +34,8 @@ def describe(net, recipe, data, seed, fitted):
 def first_step(net, recipe, data, seed, fitted):
     """The sha256 of the gradients of one minibatch, the training set's first pictures: Adam's first moments hold them.
 
-    The parameters would not show their last bits, which are lost where a small step is added to a large weight. The step
-    is the readable one, which waits for no compiler: the fast one writes the same bytes.
+    The parameters would not show their last bits, which are lost where a small step is added to a large weight. It is
+    the readable step, which waits for no compiler: the fast one writes the same bytes.
     """
     recipe = replace(recipe, optimizer=optim.ADAM)
     state = loop.start(net, recipe, seed)

@@ -13,7 +13,6 @@ from bnn_ref.papers import PAPERS
 from bnn_ref.training import arithmetic, loop
 
 DIGITS = data.load("digits")
-FAST = loop.Way("fast", fast_steps.accelerate, fast_steps.own, fast_steps.training_step)
 
 
 def plan(paper="bnn", variant="deterministic", **changes):
