@@ -8,6 +8,7 @@ from pathlib import Path
 from .. import __version__, data
 from ..files import DamagedError
 from ..nets import recipe
+from ..ops.checks import SettingError
 from ..papers import PAPERS, measured
 from ..training import loop, runs
 from . import compare, evaluate, look, measure, pack, rate_table, show, train
@@ -154,7 +155,7 @@ def main(argv=None):
             code = options.run(options)
         sys.stdout.flush()                             # here, so that a reader who left is noticed below, not at exit
         return code
-    except (UsageError, data.DataError, runs.RunError, DamagedError, loop.TrainingError) as error:
+    except (UsageError, data.DataError, runs.RunError, DamagedError, loop.TrainingError, SettingError) as error:
         return _fail(error)
     except BrokenPipeError:                            # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..ops.checks import SettingError
+
 try:
     import numba
 except ImportError:                   # WebAssembly has none: kernels run as plain Python, and NumPy's rung is the best
@@ -141,7 +143,7 @@ def threads():
         return _count
     text = os.environ.get("BNN_REF_THREADS", "")
     if text and not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ValueError(f"BNN_REF_THREADS: expected a whole number from 1 up, got {text!r}")
+        raise SettingError(f"BNN_REF_THREADS: expected a whole number from 1 up, got {text!r}")
     if text:
         return int(text)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

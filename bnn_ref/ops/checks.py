@@ -9,6 +9,10 @@ import numpy as np
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
+class SettingError(ValueError):
+    """An environment variable that says what cannot be; the message is one line that names it."""
+
+
 def is_plain(x):
     """Whether `x` is an array that does what arrays do: `*` of np.matrix is another product, a masked array leaves
     entries out, and who knows what other subclasses do. np.memmap is an array in a file."""
