@@ -1,18 +1,21 @@
-"""The product by looking nibbles up: for processors that shuffle bytes and do not count the bits of a vector."""
+"""The product by looking nibbles up: for processors that shuffle bytes and do not count the bits of a vector.
+
+Here is what surrounds the tile of `nibbles`: operands in its order, and blocks, bands and threads as in `panels`.
+"""
 
 import numpy as np
 
 from . import machine
 from .compiled import jit, parallel_for, threads
-from .nibbles import MOST, PER_WORD, TRIPLE, encode, lookup_tile, spread
+from .nibbles import LONGEST, PER_WORD, TRIPLE, encode, lookup_tile, spread
 from .recycle import empty
 
 LOOKUP = machine.LOOKUP
 PAIRS = LOOKUP.rows // 2              # of rows of a, in a tile
-BAND = 32                             # pairs of rows, whose outputs are on 64 pages of memory
-WORTH = 1 << 23                       # pairs of words for which it pays to wake a thread
+BAND = 64                             # rows of a at most, and pages of the output, see `panels`
+BLOCKS_WORTH = 1 << 22                # pairs of words for which it pays to wake a thread
 ENCODE_WORTH = 1 << 16                # and words to encode
-SPREAD_WORTH = 1 << 15                # and words to spread over panels
+SPREAD_WORTH = 1 << 16                # and words to spread over panels
 
 
 @jit
@@ -21,10 +24,11 @@ def _encode(codes, a, m, planes, words, nibbles, start, stop):
     for pair in range(start, stop):
         for plane in range(planes):
             at = (pair * planes + plane) * nibbles
-            first = (2 * pair * planes + plane) * words
             for word in range(words):
-                other = a[first + planes * words + word] if 2 * pair + 1 < m else np.uint64(0)
-                encode(codes, at + word * PER_WORD, a[first + word], other)
+                first = (2 * pair * planes + plane) * words + word
+                x = a[first] if 2 * pair < m else np.uint64(0)
+                y = a[first + planes * words] if 2 * pair + 1 < m else np.uint64(0)
+                encode(codes, at + word * PER_WORD, x, y)
             for nibble in range(words * PER_WORD, nibbles):
                 codes[at + nibble] = 0
 
@@ -33,7 +37,7 @@ def _encode(codes, a, m, planes, words, nibbles, start, stop):
 def _spread(panels, b, rest, n, words, nibbles, columns, lanes, start, stop):
     """Panels start to stop: for each nibble the columns side by side, vector by vector as `spread` has them.
 
-    rest: the rows of b from the last panel on, with zeros past the end, unless n is a multiple of `columns`.
+    rest: the rows of b that the last panel has, with rows of 0 past the end.
     """
     half = lanes // 2
     for p in range(start, stop):
@@ -42,17 +46,18 @@ def _spread(panels, b, rest, n, words, nibbles, columns, lanes, start, stop):
             at = (p * nibbles + word * PER_WORD) * columns
             for vector in range(0, columns, lanes):
                 for part in range(0, half, 8):
+                    to, row = at + vector + 2 * part, vector + part
                     if whole:
-                        spread(panels, at + vector + 2 * part, columns, b,
-                               (p * columns + vector + part) * words + word, words, half)
+                        spread(panels, to, columns, b, (p * columns + row) * words + word, words, half)
                     else:
-                        spread(panels, at + vector + 2 * part, columns, rest, (vector + part) * words + word, words, half)
+                        spread(panels, to, columns, rest, row * words + word, words, half)
         panels[(p * nibbles + words * PER_WORD) * columns:(p + 1) * nibbles * columns] = 0
 
 
 @jit
-def _product(codes, panels, m, n, k, out, planes, nibbles, depth, rows, columns, edge, first_pair, last_pair, start, stop):
-    """Pairs first_pair to last_pair of rows, panels start to stop of the product, into `out`; all arrays flat.
+def _product(codes, panels, m, n, k, out, planes, nibbles, depth, rows, columns, edge, first_tile, last_tile, start,
+             stop):
+    """Tiles first_tile to last_tile of rows, panels start to stop of the product, into `out`; all arrays flat.
 
     depth: nibbles of a block; rows, columns: of a tile; edge: room for the outputs of a tile that is cut off.
     """
@@ -64,74 +69,80 @@ def _product(codes, panels, m, n, k, out, planes, nibbles, depth, rows, columns,
             for nibble in range(0, nibbles, depth):
                 size = min(depth, nibbles - nibble)
                 panel = panels[(p * nibbles + nibble) * columns:(p * nibbles + nibble + size) * columns]
+                triples = size // TRIPLE
                 base = k if nibble == 0 else 0
                 shift = 1 if nibble == 0 else 0
                 more = plane < planes - 1 or nibble > 0
-                pair = first_pair
-                while pair < last_pair:
-                    row = 2 * pair
-                    first = pair * width + plane * nibbles + nibble
-                    whole = 2 * pair + rows <= 2 * last_pair
-                    taken = min(m - row, rows if whole else 2)     # at the bottom pair by pair: stride 0
-                    stride = width if whole else 0
+                for tile in range(first_tile, last_tile):
+                    row = tile * rows
+                    taken = min(rows, m - row)
+                    first = row // 2 * width + plane * nibbles + nibble
                     if taken == rows and valid == columns:
-                        lookup_tile(out, row * n + column, n, codes, first, stride, panel, size // TRIPLE, base, shift, more)
-                    else:
-                        for r in range(taken):
-                            for c in range(valid):
-                                edge[r * columns + c] = out[(row + r) * n + column + c]
-                        lookup_tile(edge, 0, columns, codes, first, stride, panel, size // TRIPLE, base, shift, more)
-                        for r in range(taken):
-                            for c in range(valid):
-                                out[(row + r) * n + column + c] = edge[r * columns + c]
-                    pair += rows // 2 if whole else 1
+                        lookup_tile(out, row * n + column, n, codes, first, width, panel, triples, base, shift, more)
+                        continue
+                    for r in range(taken):
+                        for c in range(valid):
+                            edge[r * columns + c] = out[(row + r) * n + column + c]
+                    lookup_tile(edge, 0, columns, codes, first, width, panel, triples, base, shift, more)
+                    for r in range(taken):
+                        for c in range(valid):
+                            out[(row + r) * n + column + c] = edge[r * columns + c]
 
 
-def _aligned(size):
-    """Bytes from an address that is a multiple of 64."""
-    room = empty((size + 64,), np.uint8)
-    skip = -room.ctypes.data % 64
-    return room[skip:skip + size]
+def _encoded(a, m, planes, words, nibbles, tiles):
+    """The rows of a, two by two, as places of tables; rows of 0 until tiles are whole."""
+    pairs = tiles * PAIRS
+    codes = empty((pairs * planes * nibbles,), np.uint16)
+    flat = np.ascontiguousarray(a).reshape(-1)
+    parallel_for(lambda start, stop: _encode(codes, flat, m, planes, words, nibbles, start, stop), pairs,
+                 -(-ENCODE_WORTH // (planes * words)))
+    return codes
 
 
-def _panels(b, nibbles):
+def _panels(b, nibbles, count):
+    """b in so many panels, from an address that is a multiple of 64 bytes, so that no vector crosses a cache line."""
     n, words = b.shape
     columns = LOOKUP.columns
-    count = -(-n // columns)
-    panels = _aligned(count * columns * nibbles)
+    size = count * columns * nibbles
+    room = empty((size + 64,), np.uint8)
+    skip = -room.ctypes.data % 64
+    panels = room[skip:skip + size]
+    first = (count - 1) * columns
     rest = np.zeros((columns, words), np.uint64)
-    rest[:n % columns] = b[n - n % columns:]
-    flat_b, flat_rest = b.reshape(-1), rest.reshape(-1)
-    parallel_for(lambda start, stop: _spread(panels, flat_b, flat_rest, n, words, nibbles, columns, LOOKUP.lanes, start,
+    rest[:n - first] = b[first:]
+    flat, flat_rest = np.ascontiguousarray(b).reshape(-1), rest.reshape(-1)
+    parallel_for(lambda start, stop: _spread(panels, flat, flat_rest, n, words, nibbles, columns, LOOKUP.lanes, start,
                                              stop), count, -(-SPREAD_WORTH // (columns * words)))
-    return panels, count
+    return panels
 
 
 def lookup(a, b, k, planes=1):
-    """As `blocks`, but nothing is counted: ...
+    """As `blocks`, but nothing is counted: four bits of two rows of a choose one of 256 tables, which has popcounts of
+    their XOR with all 16 nibbles, and one shuffle of bytes looks up what it has for 32 columns of b.
+
+    The popcount for the first row is in the lower half of a byte, that for the second row in the upper one. Three of
+    them fit there, then they are added to bytes, and 63 of these to numbers of 16 bits. Per output, with AVX2:
+    (1/2 + 1/4 + 1/32)·words read (nibbles of b, tables, places of tables), no XOR, no popcount, and eight instructions
+    for 768 pairs of bits. A processor that counts the bits of a vector in one instruction does better without tables.
     """
     words = b.shape[1]
     m, n = a.size // (planes * words), len(b)
-    nibbles = -(-words * PER_WORD // TRIPLE) * TRIPLE
-    pairs = -(-m // 2)
-    codes = empty((pairs * planes * nibbles,), np.uint16)
-    flat_a = np.ascontiguousarray(a).reshape(-1)
-    parallel_for(lambda start, stop: _encode(codes, flat_a, m, planes, words, nibbles, start, stop), pairs,
-                 -(-ENCODE_WORTH // (planes * words)))
-    panels, count = _panels(np.ascontiguousarray(b), nibbles)
+    nibbles = -(-words * PER_WORD // TRIPLE) * TRIPLE              # of a row, in whole triples
+    tiles, count = -(-m // LOOKUP.rows), -(-n // LOOKUP.columns)
+    codes, panels = _encoded(a, m, planes, words, nibbles, tiles), _panels(b, nibbles, count)
+    depth = TRIPLE * min(LONGEST, machine.panel_steps(TRIPLE * LOOKUP.columns, nibbles // TRIPLE))
+    bands = -(-m // BAND)
+    parts = min(count, -(-2 * threads() // bands)) if threads() > 1 else 1         # few rows: panels are shared too
     out = empty((m, n), np.int32)
     flat_out = out.reshape(-1)
-    bands = -(-pairs // BAND)
-    parts = min(count, -(-2 * threads() // bands)) if threads() > 1 else 1         # few rows: panels are shared too
-    depth = TRIPLE * min(MOST, machine.panel_steps(TRIPLE * LOOKUP.columns, nibbles // TRIPLE))
 
     def work(start, stop):
         edge = np.empty(LOOKUP.rows * LOOKUP.columns, np.int32)
         for piece in range(start, stop):
             band, part = divmod(piece, parts)
             _product(codes, panels, m, n, k, flat_out, planes, nibbles, depth, LOOKUP.rows, LOOKUP.columns, edge,
-                     pairs * band // bands, pairs * (band + 1) // bands, count * part // parts,
+                     tiles * band // bands, tiles * (band + 1) // bands, count * part // parts,
                      count * (part + 1) // parts)
 
-    parallel_for(work, bands * parts, -(-WORTH * bands * parts // (m * n * words * planes)))
+    parallel_for(work, bands * parts, -(-BLOCKS_WORTH * bands * parts // (m * n * words * planes)))
     return out

@@ -58,8 +58,8 @@ class Processor(NamedTuple):
 
     @property
     def lookup(self):
-        """Three registers for the outputs of two rows, and lanes of a byte."""
-        return Tile(8 if self.registers == 32 else 4, 2, SHUFFLES.get(self.shuffle, 16))
+        """Lanes of a byte, and three registers for the outputs of two rows."""
+        return Tile(6 if self.registers == 32 else 4, 2, SHUFFLES.get(self.shuffle, 16))
 
 
 # What LLVM switches on with a feature; so it switches the feature off with any of these.

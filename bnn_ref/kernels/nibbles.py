@@ -1,20 +1,20 @@
 """Looking up instead of counting: the inner loops of the rung `lookup`, written as LLVM vectors like those of `lanes`.
 
-A nibble, four bits of a row of a, selects a table of 16 bytes, popcount(v XOR w) for every v, and one shuffle of bytes
-looks up in it the nibbles of all columns that lie in a vector. Tables are for the nibbles of *two* rows: a byte holds the
-popcount for one row, and 16 times that for the other, so that one shuffle and one addition serve both.
+A nibble w, four bits of a row of a, selects a table of 16 bytes, popcount(v XOR w) for every v, and one shuffle of
+bytes looks up in it the nibbles v of all columns that lie in a vector. Tables are for the nibbles of *two* rows: a byte
+holds the popcount for one row, and 16 times that for the other, so that one shuffle and one addition serve both.
 """
 
 import numpy as np
 
 from .compiled import COMPILED
-from .machine import LOOKUP, PROCESSOR, SHUFFLES
+from .machine import LOOKUP
 
 BITS = 4                              # of a nibble
 PER_WORD = 64 // BITS                 # nibbles of a word
 TRIPLE = 15 // BITS                   # nibbles whose popcounts half a byte can add up
 CHUNK = 255 // (BITS * TRIPLE)        # triples whose popcounts a byte can add up
-MOST = (2**16 - 1) // (BITS * TRIPLE)       # and 16 bits
+LONGEST = (2**16 - 1) // (BITS * TRIPLE)    # and 16 bits
 
 _nibbles = np.arange(1 << BITS)
 _counts = np.bitwise_count(_nibbles[:, None] ^ _nibbles)           # [w, v]
@@ -37,35 +37,60 @@ if COMPILED:
         constant.align = 64
         return constant.bitcast(I8.as_pointer())
 
+    def _shifted(builder, vector, amount):
+        """x >> amount of numbers of 16 bits, << where it is negative."""
+        move = builder.lshr if amount > 0 else builder.shl
+        return move(vector, _constant(abs(amount), vector.type.count, I16))
+
+    def _add(builder, value, place):
+        builder.store(builder.add(builder.load(place), value), place)
+
+    def add_found(builder, processor, table, nibbles, x):
+        """x and what the table has for each nibble; x is None for the first of a triple."""
+        kind = ir.FunctionType(table.type, [table.type] * 2)
+        look_up = cgutils.get_or_insert_function(builder.module, kind, processor.shuffle)
+        found = builder.call(look_up, [table, nibbles])
+        return builder.add(x, found) if x else found
+
+    def add_triple(builder, x, total, upper):
+        """Add x to the bytes of `total`, and to those of `upper` x >> 4 as numbers of 16 bits."""
+        words = ir.VectorType(I16, x.type.count // 2)
+        _add(builder, x, total)
+        _add(builder, builder.bitcast(_shifted(builder, builder.bitcast(x, words), 4), x.type), upper)
+
+    def _split(builder, total, upper):
+        """The counts of 16 bits in the two sums: (first row's in the even bytes, in the odd ones, the second row's)."""
+        words = ir.VectorType(I16, total.type.count // 2)
+        total, upper = (builder.bitcast(vector, words) for vector in (total, upper))
+
+        def low(vector, other):
+            """The lower bytes of vector - 16 · other."""
+            return builder.and_(builder.sub(vector, _shifted(builder, other, -4)), _constant(255, words.count, I16))
+
+        second_odd = _shifted(builder, upper, 8)
+        first_odd = low(_shifted(builder, total, 8), second_odd)
+        second_even = low(upper, first_odd)
+        return low(total, second_even), first_odd, second_even, second_odd
+
     def write_tile(builder, processor, out, o, stride, codes, i, i_stride, panel, triples, base, shift, accumulate):
         """The code of a tile; see `lookup_tile` in plain Python. out, codes, panel: pointers to their first items.
 
         Three popcounts are added up in a nibble, x. It goes into two sums of bytes: one of x, and one of x >> 4 as
         numbers of 16 bits, so that in the lower byte x >> 4 has bits of its neighbour above it. Both sums are right but
-        for multiples of 256; the four counts in them are less, and so they follow one from the other, see `split`.
+        for multiples of 256; the four counts in them are less, and so they follow one from the other, see `_split`.
         """
         tile = processor.lookup
         count, half = tile.lanes, tile.lanes // 2
         outputs = [(pair, v) for pair in range(tile.rows // 2) for v in range(tile.vectors)]
         tables = _tables(builder.module)
         octets, words = ir.VectorType(I8, count), ir.VectorType(I16, half)
-        look_up = cgutils.get_or_insert_function(builder.module, ir.FunctionType(octets, [octets] * 2),
-                                                 processor.shuffle)
         repeated = ir.Constant(ir.VectorType(I32, count), [octet % 16 for octet in range(count)])
         totals, sums, uppers = ({output: cgutils.alloca_once(builder, kind) for output in outputs}
                                 for kind in (ir.ArrayType(words, 4), octets, octets))
 
-        def shifted(vector, amount):
-            """x >> amount of numbers of 16 bits, << where it is negative."""
-            move = builder.lshr if amount > 0 else builder.shl
-            return move(vector, _constant(abs(amount), half, I16))
-
-        def add(place, value):
-            builder.store(builder.add(builder.load(place), value), place)
-
         def advance(triple):
             first = builder.mul(triple, I64(TRIPLE))
-            x = {}
+            x = dict.fromkeys(outputs)
             for part in range(TRIPLE):
                 nibble = builder.add(first, I64(part))
                 at = builder.mul(nibble, I64(tile.columns))
@@ -75,26 +100,11 @@ if COMPILED:
                     where = builder.add(builder.add(i, builder.mul(i_stride, I64(pair))), nibble)
                     code = builder.zext(builder.load(builder.gep(codes, [where])), I64)
                     table = _load(builder, _vector_at(builder, tables, code, 16), 16)
-                    if count > 16:
-                        table = builder.shuffle_vector(table, table, repeated)
+                    table = builder.shuffle_vector(table, table, repeated)             # the same 16 bytes in all lanes
                     for v in range(tile.vectors):
-                        found = builder.call(look_up, [table, w[v]])
-                        x[pair, v] = builder.add(x[pair, v], found) if part else found
+                        x[pair, v] = add_found(builder, processor, table, w[v], x[pair, v])
             for output in outputs:
-                add(sums[output], x[output])
-                add(uppers[output], builder.bitcast(shifted(builder.bitcast(x[output], words), 4), octets))
-
-        def split(output):
-            """The counts of 16 bits in the two sums: (first row in the even bytes, in the odd ones, second row, ...)."""
-            def low(total, other):
-                """The lower bytes of total - 16 · other."""
-                return builder.and_(builder.sub(total, shifted(other, -4)), _constant(255, half, I16))
-
-            total, upper = (builder.bitcast(builder.load(place[output]), words) for place in (sums, uppers))
-            second_odd = shifted(upper, 8)
-            first_odd = low(shifted(total, 8), second_odd)
-            second_even = low(upper, first_odd)
-            return low(total, second_even), first_odd, second_even, second_odd
+                add_triple(builder, x[output], sums[output], uppers[output])
 
         def place_of(output, number):
             return builder.gep(totals[output], [I32(0), I32(number)])
@@ -110,8 +120,9 @@ if COMPILED:
             with cgutils.for_range_slice(builder, chunk, stop, I64(1), intp=I64) as (triple, _):
                 advance(triple)
             for output in outputs:
-                for number, counts in enumerate(split(output)):
-                    add(place_of(output, number), counts)
+                found = _split(builder, *(builder.load(place[output]) for place in (sums, uppers)))
+                for number, counts in enumerate(found):
+                    _add(builder, counts, place_of(output, number))
 
         store = Results(builder, half, base, shift, accumulate)
         for pair, v in outputs:
@@ -126,7 +137,8 @@ if COMPILED:
     def _interleaved(builder, first, second, upper):
         """first[0] second[0] first[1] second[1] ... of the lower halves of two vectors, or of the upper ones."""
         count = first.type.count
-        order = [index for at in range(count // 2) for index in (at + upper * count // 2, at + upper * count // 2 + count)]
+        start = upper * count // 2
+        order = [index for at in range(start, start + count // 2) for index in (at, at + count)]
         return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(I32, count), order))
 
     def _halves(builder, octets):
@@ -145,7 +157,7 @@ if COMPILED:
             rows = []
             for word in (x, y):
                 lower, upper = _halves(builder, builder.bitcast(word, octets))
-                order = ir.Constant(ir.VectorType(I32, 16), [index for octet in range(8) for index in (octet, octet + 8)])
+                order = ir.Constant(ir.VectorType(I32, 16), [at for octet in range(8) for at in (octet, octet + 8)])
                 rows.append(builder.zext(builder.shuffle_vector(lower, upper, order), ir.VectorType(I16, 16)))
             first, second = (builder.shl(row, _constant(bits, 16, I16)) for row, bits in zip(rows, (4, 8)))
             data = _data(context, builder, signature.args[0], codes)
@@ -214,7 +226,7 @@ else:
         return int(word) >> BITS * np.arange(PER_WORD, dtype=object) & 15
 
     def encode(codes, at, x, y):
-        """codes[at + g] = where TABLES has the table for the nibbles g of two words, x of the first row, y of the next."""
+        """codes[at + g] = where TABLES has the table for the nibbles g of x, a word of one row, and y, of the next."""
         codes[at:at + PER_WORD] = _nibbles_of(x) + (_nibbles_of(y) << 4) << 4
 
     def spread(panel, at, stride, b, i, i_stride, half):
