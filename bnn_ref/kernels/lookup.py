@@ -7,7 +7,7 @@ import numpy as np
 
 from . import machine
 from .compiled import jit, parallel_for, threads
-from .nibbles import LONGEST, PER_WORD, TRIPLE, encode, lookup_tile, spread
+from .nibbles import BITS, LONGEST, PER_WORD, TRIPLE, encode, lookup_tile, spread
 from .recycle import empty
 
 LOOKUP = machine.LOOKUP
@@ -55,19 +55,20 @@ def _spread(panels, b, rest, n, words, nibbles, columns, lanes, start, stop):
 
 
 @jit
-def _product(codes, panels, m, n, k, out, planes, nibbles, depth, rows, columns, edge, first_tile, last_tile, start,
-             stop):
+def _product(codes, panels, m, n, k, out, planes, nibbles, used, depth, rows, columns, edge, first_tile, last_tile,
+             start, stop):
     """Tiles first_tile to last_tile of rows, panels start to stop of the product, into `out`; all arrays flat.
 
-    depth: nibbles of a block; rows, columns: of a tile; edge: room for the outputs of a tile that is cut off.
+    used: of the nibbles those that are not all padding; depth: nibbles of a block; rows, columns: of a tile; edge: room
+    for the outputs of a tile that is cut off.
     """
     width = planes * nibbles
     for p in range(start, stop):
         column = p * columns
         valid = min(columns, n - column)
         for plane in range(planes - 1, -1, -1):                    # most significant first: out = 2 out + this plane
-            for nibble in range(0, nibbles, depth):
-                size = min(depth, nibbles - nibble)
+            for nibble in range(0, used, depth):
+                size = min(depth, used - nibble)
                 panel = panels[(p * nibbles + nibble) * columns:(p * nibbles + nibble + size) * columns]
                 triples = size // TRIPLE
                 base = k if nibble == 0 else 0
@@ -127,10 +128,10 @@ def lookup(a, b, k, planes=1):
     """
     words = b.shape[1]
     m, n = a.size // (planes * words), len(b)
-    nibbles = -(-words * PER_WORD // TRIPLE) * TRIPLE              # of a row, in whole triples
+    nibbles, used = (-(-count // TRIPLE) * TRIPLE for count in (words * PER_WORD, -(-k // BITS)))    # of a row
     tiles, count = -(-m // LOOKUP.rows), -(-n // LOOKUP.columns)
     codes, panels = _encoded(a, m, planes, words, nibbles, tiles), _panels(b, nibbles, count)
-    depth = TRIPLE * min(LONGEST, machine.panel_steps(TRIPLE * LOOKUP.columns, nibbles // TRIPLE))
+    depth = TRIPLE * min(LONGEST, machine.panel_steps(TRIPLE * LOOKUP.columns, used // TRIPLE))
     bands = -(-m // BAND)
     parts = min(count, -(-2 * threads() // bands)) if threads() > 1 else 1         # few rows: panels are shared too
     out = empty((m, n), np.int32)
@@ -140,7 +141,7 @@ def lookup(a, b, k, planes=1):
         edge = np.empty(LOOKUP.rows * LOOKUP.columns, np.int32)
         for piece in range(start, stop):
             band, part = divmod(piece, parts)
-            _product(codes, panels, m, n, k, flat_out, planes, nibbles, depth, LOOKUP.rows, LOOKUP.columns, edge,
+            _product(codes, panels, m, n, k, flat_out, planes, nibbles, used, depth, LOOKUP.rows, LOOKUP.columns, edge,
                      tiles * band // bands, tiles * (band + 1) // bands, count * part // parts,
                      count * (part + 1) // parts)
 
