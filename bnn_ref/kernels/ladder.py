@@ -102,13 +102,13 @@ def rung(name):
 WITH_PLANES = ("blocks", "lookup", "rows")       # these take bit planes, and weigh them while they add
 
 
-def chosen(m):
-    """The rung for m rows of a, by what the processor has: where an instruction counts the bits of a vector, that is
-    best; else to look them up, where one shuffles bytes. Operands in the host's memory stay on the CPU; CUDA is there
-    for whoever names it."""
+def chosen(m, n):
+    """The rung for m rows of a and n of b, by what the processor has: where an instruction counts the bits of a vector,
+    that is best; else to look them up, where one shuffles bytes. Operands in the host's memory stay on the CPU; CUDA is
+    there for whoever names it."""
     if not compiled.COMPILED:
         return rung("identity")
-    if m < panels.FEW_ROWS:
+    if min(m, n) < panels.FEW_ROWS:
         return rung("rows")
     return rung("lookup" if machine.PROCESSOR.shuffle and not machine.PROCESSOR.popcount else "blocks")
 
@@ -119,7 +119,8 @@ def xnor_matmul(a, b, k):
     a: uint64 (m, words), b: uint64 (n, words), from `bits.pack`; k: entries in a row, 2,147,483,647 at most.
     Returns int32 (m, n). Raises TypeError or ValueError where the operands are not packed rows of k entries.
     """
-    return chosen(len(a) if is_plain(a) and a.ndim else 1)(a, b, k)    # whatever a is, the rung says what it expects
+    sizes = (len(x) if is_plain(x) and x.ndim else 1 for x in (a, b))  # whatever they are, the rung says what it wants
+    return chosen(*sizes)(a, b, k)
 
 
 def plane_matmul(planes, b, k, rung=None):
@@ -134,7 +135,7 @@ def plane_matmul(planes, b, k, rung=None):
         raise ValueError(f"planes: expected shape (rows, 8, words), got {came}")
     bits.check_words("planes", planes, k)
     check_operands(planes[:, 0], b, k, LARGEST_PLANE_K)
-    rung = rung or chosen(len(planes))
+    rung = rung or chosen(len(planes), len(b))
     if not len(planes) or not len(b):
         return np.empty((len(planes), len(b)), np.int32)
     if rung.name in WITH_PLANES:

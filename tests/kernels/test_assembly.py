@@ -134,15 +134,15 @@ def test_without_an_instruction_that_counts_bits_a_popcount_is_many(target, coun
                                               ("NEON", "lookup")])
 def test_the_rung_is_chosen_by_what_a_processor_has(target, rung, monkeypatch):
     monkeypatch.setattr(machine, "PROCESSOR", processor(target))
-    assert ladder.chosen(100).name == rung
-    assert ladder.chosen(1).name == "rows"
+    assert ladder.chosen(100, 100).name == rung
+    assert ladder.chosen(1, 100).name == ladder.chosen(100, 1).name == "rows"
     assert bool(ladder.rung("lookup").missing()) == (target == "SSE2")
 
 
 def test_numba_adds_nothing_to_the_tile():
     """The loop of the rung that is chosen here, in the function that surrounds it, is the one counted above."""
     a = bits.pack(np.ones((40, 640), np.int8))
-    chosen = ladder.chosen(len(a))
+    chosen = ladder.chosen(len(a), len(a))
     chosen(a, a, 640)
     kernel = sys.modules[chosen.function.__module__]._product
     fresh = compiled.numba.njit(nogil=True, error_model="numpy")(kernel.py_func)       # the cache keeps no assembly

@@ -195,9 +195,8 @@ def test_rungs_read_any_layout_and_leave_operands_alone(rung):
 
 def test_the_rung_that_is_chosen_is_right_for_every_number_of_rows(threads):
     rng = np.random.default_rng(0)
-    w = signs(rng, 70, 300)
-    for m in (1, 2, 11, 12, 13, 16, 40):
-        x = signs(rng, m, 300)
+    for m, n in itertools.product((1, 2, 11, 12, 13, 16, 40), (1, 11, 12, 70)):
+        x, w = signs(rng, m, 300), signs(rng, n, 300)
         np.testing.assert_array_equal(xnor_matmul(bits.pack(x), bits.pack(w), 300),
                                       x.astype(int) @ w.T.astype(int))
 
