@@ -229,6 +229,16 @@ def test_blocks_of_any_size_give_the_same(monkeypatch, threads, cache):
                                           (2 * x.astype(np.float64) - 255) @ w.T.astype(np.float64))
 
 
+@pytest.mark.skipif(not compiled.COMPILED, reason="plain Python counts in 32 bits")
+@pytest.mark.parametrize("rung", [rung for rung in CPU if rung.name in ladder.WITH_PLANES], ids=lambda rung: rung.name)
+def test_rows_that_a_large_cache_holds_whole_are_counted_right(rung, monkeypatch):
+    """More bits that differ than 16 bits can count, in one block."""
+    monkeypatch.setattr(machine, "cache_size", lambda level: 1 << 26)
+    k = 70_000
+    x = np.ones((3, k), np.int8)
+    np.testing.assert_array_equal(rung(bits.pack(x), bits.pack(-x), k), np.full((3, 3), -k))
+
+
 def test_block_sizes_follow_the_caches(monkeypatch):
     for level_1, level_2 in ((32 << 10, 256 << 10), (48 << 10, 2 << 20), (128 << 10, 12 << 20)):
         monkeypatch.setattr(machine, "cache_size", {1: level_1, 2: level_2}.get)

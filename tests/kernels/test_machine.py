@@ -33,7 +33,8 @@ def test_a_popcount_of_vectors_is_a_feature_of_its_own():
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ("+avx3", r"expected \+NAME or -NAME of features .*, got '\+avx3'"), ("avx2", "got 'avx2'"), ("+avx2, -ssse3", "' -"),
+    ("+avx3", r"expected \+NAME or -NAME of features .*, got '\+avx3'"), ("avx2", "got 'avx2'"),
+    ("+avx2, -ssse3", "got ' -ssse3'"),
     ("-avx2,+avx512f", "this processor has no avx512f, so what is compiled for it could not run here"),
 ])
 def test_features_that_cannot_be_are_refused(changes, message):
