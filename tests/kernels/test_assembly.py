@@ -14,7 +14,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bnn_ref.kernels import bits, compiled, ladder, lanes, machine, nibbles
+from bnn_ref.kernels import bits, compiled, ladder, lanes, limit, machine, nibbles
 
 pytestmark = pytest.mark.skipif(not compiled.COMPILED, reason="without Numba nothing is compiled")
 if compiled.COMPILED:
@@ -218,3 +218,35 @@ def test_tiles_of_other_processors_count_right(tile, found):
                     more)
             np.testing.assert_array_equal(out[:, 1:-2], 77 - 2 * differ + (2 * before[:, 1:-2] if more else 0))
             np.testing.assert_array_equal(out[:, [0, -2, -1]], before[:, [0, -2, -1]])
+
+
+# --- the limits ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not machine.PROCESSOR.shuffle, reason="no shuffle of bytes here")
+def test_the_limit_of_looking_up_is_a_loop_of_the_tile_s_instructions():
+    """And of nothing else: its seconds are those of eight instructions a chain, not of what a compiler made of them."""
+    limit.seconds(1, limit.LOOK_UP)
+    fresh = compiled.numba.njit(nogil=True, error_model="numpy")(limit._looking_up.py_func)
+    fresh.compile(limit._looking_up.signatures[0])
+    loop = inner_loop(next(iter(fresh.inspect_asm().values())), "shufb|tbl")
+    found = Counter({name.removeprefix("v"): number for name, number in instructions(loop).items()})
+    turns = found["pshufb" if "pshufb" in found else "tbl"] // (3 * limit.LOOK_UPS)
+    assert turns >= 1
+    if "pshufb" in found:
+        assert found["paddb"] == 4 * turns * limit.LOOK_UPS and found["psrlw"] == turns * limit.LOOK_UPS
+        assert not re.search(r"\(%r", loop)
+
+
+def test_a_limit_is_in_proportion_to_the_operations_and_refused_where_it_is_not_known(monkeypatch):
+    monkeypatch.setattr(limit, "STEPS", 1 << 12)
+    for name in limit.available():
+        assert 100 < min(limit.seconds(1e12, name) for _ in range(20)) / min(
+            limit.seconds(1e9, name) for _ in range(20)) < 10_000
+    monkeypatch.setattr(limit, "PROCESSOR", machine.Processor(2, 16))
+    assert limit.available() == (limit.COUNT,)
+    with pytest.raises(ValueError, match=r"^the limit of look up needs an instruction"):
+        limit.seconds(1, limit.LOOK_UP)
+    monkeypatch.setattr(limit, "COMPILED", False)
+    with pytest.raises(ValueError, match="needs compiled kernels"):
+        limit.seconds(1)
