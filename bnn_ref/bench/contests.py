@@ -20,6 +20,7 @@ from . import timing, torch_step
 BLAS = "NumPy float32 (BLAS)"
 ALL_RUNGS_TO = 1024                   # larger products only for the rungs that are worth waiting for
 PATIENT_TO = 4096                     # and for the rivals
+THREADED = ("blocks", "lookup")       # the rungs that are timed on all threads, too
 
 
 # --- bench matmul --------------------------------------------------------------------------------------------------
@@ -72,7 +73,7 @@ def _square(size, count, x, w, a, b, say):
         for candidate in LADDER:
             slow = candidate.module in ("reference", "loops") or candidate.name == "rows"
             if (candidate.module == "cuda" or candidate.missing() or (slow and size > ALL_RUNGS_TO)
-                    or (count > 1 and candidate.name not in WITH_PLANES)):
+                    or (count > 1 and candidate.name not in THREADED)):
                 continue
             say(f"verifying {candidate.name}")
             _verify(candidate, a, b, size, expected)

@@ -7,7 +7,7 @@ import json
 
 from ..files import atomic_write
 from ..kernels import limit
-from ..kernels.ladder import LADDER
+from ..kernels.ladder import LADDER, WITH_PLANES
 from .contests import BLAS
 from .timing import on
 
@@ -60,7 +60,7 @@ def _matmul_tables(result):
     table = _markdown(["rung", "threads", *(f"{size}³" for size in sizes), "of its register limit", "what changes"],
                       lines)
     few = result["few_rows"]
-    names = [name for name in by_name if _median(few, name=name)]
+    names = [name for name in WITH_PLANES if _median(few, name=name)]
     few_lines = [[str(m), *(_times(_median(few, rows=m, name=BLAS), _median(few, rows=m, name=name))
                             for name in names)] for m in sorted({row["rows"] for row in few})]
     return ["Times NumPy's float32 BLAS on as many threads, packing of b into panels included:", table,

@@ -99,7 +99,7 @@ def rung(name):
     raise ValueError(f"rung: expected one of {', '.join(rung.name for rung in LADDER)}, got {name!r}")
 
 
-WITH_PLANES = ("blocks", "lookup", "rows")       # these take bit planes, and weigh them while they add
+WITH_PLANES = ("rows", "blocks", "lookup")       # these take bit planes, and weigh them while they add
 
 
 def chosen(m, n):
