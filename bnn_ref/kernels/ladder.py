@@ -102,15 +102,19 @@ def rung(name):
 WITH_PLANES = ("rows", "blocks", "lookup")       # these take bit planes, and weigh them while they add
 
 
-def chosen(m, n):
-    """The rung for m rows of a and n of b, by what the processor has: where an instruction counts the bits of a vector,
-    that is best; else to look them up, where one shuffles bytes. Operands in the host's memory stay on the CPU; CUDA is
-    there for whoever names it."""
+def chosen(m, n, planes=1):
+    """The rung for m rows of a, each of so many planes, and n of b, by what the processor has.
+
+    Where an instruction counts the bits of a vector, that is best; else to look them up, where one shuffles bytes. For
+    eight planes at once looking up takes half of the instructions even so. Operands in the host's memory stay on the
+    CPU; CUDA is there for whoever names it.
+    """
     if not compiled.COMPILED:
         return rung("identity")
-    if min(m, n) < panels.FEW_ROWS:
+    if min(m * planes, n) < panels.FEW_ROWS:
         return rung("rows")
-    return rung("lookup" if machine.PROCESSOR.shuffle and not machine.PROCESSOR.popcount else "blocks")
+    counts = machine.PROCESSOR.popcount and planes == 1
+    return rung("lookup" if machine.PROCESSOR.shuffle and not counts else "blocks")
 
 
 def xnor_matmul(a, b, k):
@@ -135,7 +139,7 @@ def plane_matmul(planes, b, k, rung=None):
         raise ValueError(f"planes: expected shape (rows, 8, words), got {came}")
     bits.check_words("planes", planes, k)
     check_operands(planes[:, 0], b, k, LARGEST_PLANE_K)
-    rung = rung or chosen(len(planes), len(b))
+    rung = rung or chosen(len(planes), len(b), 8)
     if not len(planes) or not len(b):
         return np.empty((len(planes), len(b)), np.int32)
     if rung.name in WITH_PLANES:

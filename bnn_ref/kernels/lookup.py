@@ -8,10 +8,11 @@ import numpy as np
 from . import machine
 from .compiled import jit, parallel_for, threads
 from .nibbles import BITS, LONGEST, PER_WORD, TRIPLE, encode, lookup_tile, spread
+from .pixels import LONGEST as PIXELS_LONGEST
+from .pixels import OCTET, PLANES, TABLE, pixel_tile, tabulate
 from .recycle import empty
 
-LOOKUP = machine.LOOKUP
-PAIRS = LOOKUP.rows // 2              # of rows of a, in a tile
+LOOKUP, PIXELS = machine.LOOKUP, machine.PIXELS
 BAND = 64                             # rows of a at most, and pages of the output, see `panels`
 BLOCKS_WORTH = 1 << 22                # pairs of words for which it pays to wake a thread
 ENCODE_WORTH = 1 << 16                # and words to encode
@@ -19,18 +20,16 @@ SPREAD_WORTH = 1 << 16                # and words to spread over panels
 
 
 @jit
-def _encode(codes, a, m, planes, words, nibbles, start, stop):
-    """codes[pair, plane, nibble]: for the rows 2·pair and 2·pair + 1 of a; where there is no such row or word, 0."""
+def _encode(codes, a, m, words, nibbles, start, stop):
+    """codes[pair, nibble]: for the rows 2·pair and 2·pair + 1 of a; where there is no such row or word, 0."""
     for pair in range(start, stop):
-        for plane in range(planes):
-            at = (pair * planes + plane) * nibbles
-            for word in range(words):
-                first = (2 * pair * planes + plane) * words + word
-                x = a[first] if 2 * pair < m else np.uint64(0)
-                y = a[first + planes * words] if 2 * pair + 1 < m else np.uint64(0)
-                encode(codes, at + word * PER_WORD, x, y)
-            for nibble in range(words * PER_WORD, nibbles):
-                codes[at + nibble] = 0
+        at, first = pair * nibbles, 2 * pair * words
+        for word in range(words):
+            x = a[first + word] if 2 * pair < m else np.uint64(0)
+            y = a[first + words + word] if 2 * pair + 1 < m else np.uint64(0)
+            encode(codes, at + word * PER_WORD, x, y)
+        for nibble in range(words * PER_WORD, nibbles):
+            codes[at + nibble] = 0
 
 
 @jit
@@ -55,59 +54,79 @@ def _spread(panels, b, rest, n, words, nibbles, columns, lanes, start, stop):
 
 
 @jit
-def _product(codes, panels, m, n, k, out, planes, nibbles, used, depth, rows, columns, edge, first_tile, last_tile,
-             start, stop):
+def _product(codes, panels, m, n, k, out, nibbles, used, depth, rows, columns, edge, first_tile, last_tile, start,
+             stop):
     """Tiles first_tile to last_tile of rows, panels start to stop of the product, into `out`; all arrays flat.
 
     used: of the nibbles those that are not all padding; depth: nibbles of a block; rows, columns: of a tile; edge: room
     for the outputs of a tile that is cut off.
     """
-    width = planes * nibbles
     for p in range(start, stop):
         column = p * columns
         valid = min(columns, n - column)
-        for plane in range(planes - 1, -1, -1):                    # most significant first: out = 2 out + this plane
-            for nibble in range(0, used, depth):
-                size = min(depth, used - nibble)
-                panel = panels[(p * nibbles + nibble) * columns:(p * nibbles + nibble + size) * columns]
-                triples = size // TRIPLE
-                base = k if nibble == 0 else 0
-                shift = 1 if nibble == 0 else 0
-                more = plane < planes - 1 or nibble > 0
-                for tile in range(first_tile, last_tile):
-                    row = tile * rows
-                    taken = min(rows, m - row)
-                    first = row // 2 * width + plane * nibbles + nibble
-                    if taken == rows and valid == columns:
-                        lookup_tile(out, row * n + column, n, codes, first, width, panel, triples, base, shift, more)
-                        continue
-                    for r in range(taken):
-                        for c in range(valid):
-                            edge[r * columns + c] = out[(row + r) * n + column + c]
-                    lookup_tile(edge, 0, columns, codes, first, width, panel, triples, base, shift, more)
-                    for r in range(taken):
-                        for c in range(valid):
-                            out[(row + r) * n + column + c] = edge[r * columns + c]
+        for nibble in range(0, used, depth):
+            size = min(depth, used - nibble)
+            panel = panels[(p * nibbles + nibble) * columns:(p * nibbles + nibble + size) * columns]
+            triples, base, more = size // TRIPLE, k if nibble == 0 else 0, nibble > 0
+            for tile in range(first_tile, last_tile):
+                row = tile * rows
+                taken, first = min(rows, m - row), row // 2 * nibbles + nibble
+                if taken == rows and valid == columns:
+                    lookup_tile(out, row * n + column, n, codes, first, nibbles, panel, triples, base, 0, more)
+                    continue
+                _copy(edge, 0, columns, out, row * n + column, n, taken, valid)
+                lookup_tile(edge, 0, columns, codes, first, nibbles, panel, triples, base, 0, more)
+                _copy(out, row * n + column, n, edge, 0, columns, taken, valid)
 
 
-def _encoded(a, m, planes, words, nibbles, tiles):
-    """The rows of a, two by two, as places of tables; rows of 0 until tiles are whole."""
-    pairs = tiles * PAIRS
-    codes = empty((pairs * planes * nibbles,), np.uint16)
-    flat = np.ascontiguousarray(a).reshape(-1)
-    parallel_for(lambda start, stop: _encode(codes, flat, m, planes, words, nibbles, start, stop), pairs,
-                 -(-ENCODE_WORTH // (planes * words)))
-    return codes
+@jit
+def _copy(to, t, t_stride, source, s, s_stride, rows, columns):
+    for row in range(rows):
+        for column in range(columns):
+            to[t + row * t_stride + column] = source[s + row * s_stride + column]
+
+
+@jit
+def _pixel_product(tables, a, words, panels, m, n, k, out, nibbles, octets, depth, rows, columns, edge, first_tile,
+                   last_tile, start, stop):
+    """As `_product`, where the rows of a hold bit planes. tables: room for those of a block; depth: octets of one."""
+    for octet in range(0, octets, depth):
+        size = min(depth, octets - octet)
+        width = size * OCTET * TABLE
+        for row in range(first_tile * rows, min(m, last_tile * rows)):
+            for group in range(size * OCTET):
+                nibble = octet * OCTET + group
+                tabulate(tables, (row - first_tile * rows) * width + group * TABLE, a,
+                         row * PLANES * words + nibble // PER_WORD, words, nibble % PER_WORD)
+        base, more = 255 * k if octet == 0 else 0, octet > 0
+        for p in range(start, stop):
+            column = p * columns
+            valid = min(columns, n - column)
+            first = (p * nibbles + octet * OCTET) * columns
+            panel = panels[first:first + size * OCTET * columns]
+            for tile in range(first_tile, last_tile):
+                row, of = tile * rows, (tile - first_tile) * rows * width
+                taken = min(rows, m - row)
+                if taken == rows and valid == columns:
+                    pixel_tile(out, row * n + column, n, tables, of, width, panel, size, base, 0, more)
+                    continue
+                _copy(edge, 0, columns, out, row * n + column, n, taken, valid)
+                pixel_tile(edge, 0, columns, tables, of, width, panel, size, base, 0, more)
+                _copy(out, row * n + column, n, edge, 0, columns, taken, valid)
+
+
+def _aligned(size):
+    """Room for bytes, from an address that is a multiple of 64, so that no vector crosses a cache line."""
+    room = empty((size + 64,), np.uint8)
+    skip = -room.ctypes.data % 64
+    return room[skip:skip + size]
 
 
 def _panels(b, nibbles, count):
-    """b in so many panels, from an address that is a multiple of 64 bytes, so that no vector crosses a cache line."""
+    """b in so many panels."""
     n, words = b.shape
     columns = LOOKUP.columns
-    size = count * columns * nibbles
-    room = empty((size + 64,), np.uint8)
-    skip = -room.ctypes.data % 64
-    panels = room[skip:skip + size]
+    panels = _aligned(count * columns * nibbles)
     first = (count - 1) * columns
     rest = np.zeros((columns, words), np.uint64)
     rest[:n - first] = b[first:]
@@ -125,25 +144,35 @@ def lookup(a, b, k, planes=1):
     them fit there, then they are added to bytes, and 63 of these to numbers of 16 bits. Per output, with AVX2:
     (1/2 + 1/4 + 1/32)·words read (nibbles of b, tables, places of tables), no XOR, no popcount, and eight instructions
     for 768 pairs of bits. A processor that counts the bits of a vector in one instruction does better without tables.
+    With `planes` = 8 the rows of a hold bit planes, and each four pixels have a table of their own.
     """
     words = b.shape[1]
     m, n = a.size // (planes * words), len(b)
     nibbles, used = (-(-count // TRIPLE) * TRIPLE for count in (words * PER_WORD, -(-k // BITS)))    # of a row
-    tiles, count = -(-m // LOOKUP.rows), -(-n // LOOKUP.columns)
-    codes, panels = _encoded(a, m, planes, words, nibbles, tiles), _panels(b, nibbles, count)
-    depth = TRIPLE * min(LONGEST, machine.panel_steps(TRIPLE * LOOKUP.columns, used // TRIPLE))
-    bands = -(-m // BAND)
+    tile = LOOKUP if planes == 1 else PIXELS
+    tiles, count, bands = -(-m // tile.rows), -(-n // tile.columns), -(-m // BAND)
     parts = min(count, -(-2 * threads() // bands)) if threads() > 1 else 1         # few rows: panels are shared too
-    out = empty((m, n), np.int32)
-    flat_out = out.reshape(-1)
+    flat, panels, out = np.ascontiguousarray(a).reshape(-1), _panels(b, nibbles, count), empty((m, n), np.int32)
+    if planes == 1:
+        codes = empty((tiles * tile.rows // 2 * nibbles,), np.uint16)
+        parallel_for(lambda start, stop: _encode(codes, flat, m, words, nibbles, start, stop), tiles * tile.rows // 2,
+                     -(-ENCODE_WORTH // words))
+        depth = TRIPLE * min(LONGEST, machine.block_steps(TRIPLE * tile.columns, used // TRIPLE))
+    else:
+        octets = -(-k // (BITS * OCTET))
+        depth = min(PIXELS_LONGEST, machine.block_steps(BAND * OCTET * TABLE, octets, 2))
 
     def work(start, stop):
-        edge = np.empty(LOOKUP.rows * LOOKUP.columns, np.int32)
+        edge = np.empty(tile.rows * tile.columns, np.int32)
+        tables = _aligned((-(-tiles // bands)) * tile.rows * depth * OCTET * TABLE) if planes > 1 else None
         for piece in range(start, stop):
             band, part = divmod(piece, parts)
-            _product(codes, panels, m, n, k, flat_out, planes, nibbles, used, depth, LOOKUP.rows, LOOKUP.columns, edge,
-                     tiles * band // bands, tiles * (band + 1) // bands, count * part // parts,
-                     count * (part + 1) // parts)
+            where = (tile.rows, tile.columns, edge, tiles * band // bands, tiles * (band + 1) // bands,
+                     count * part // parts, count * (part + 1) // parts)
+            if planes == 1:
+                _product(codes, panels, m, n, k, out.reshape(-1), nibbles, used, depth, *where)
+            else:
+                _pixel_product(tables, flat, words, panels, m, n, k, out.reshape(-1), nibbles, octets, depth, *where)
 
     parallel_for(work, bands * parts, -(-BLOCKS_WORTH * bands * parts // (m * n * words * planes)))
     return out

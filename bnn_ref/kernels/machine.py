@@ -61,6 +61,11 @@ class Processor(NamedTuple):
         """Lanes of a byte, and three registers for the outputs of two rows."""
         return Tile(6 if self.registers == 32 else 4, 2, SHUFFLES.get(self.shuffle, 16))
 
+    @property
+    def pixels(self):
+        """The same columns; two registers an output."""
+        return Tile(4 if self.registers == 32 else 2, *self.lookup[1:])
+
 
 # What LLVM switches on with a feature; so it switches the feature off with any of these.
 IMPLIED = {"sse3": ["sse2"], "ssse3": ["sse3"], "sse4.1": ["ssse3"], "sse4.2": ["sse4.1"], "avx": ["sse4.2"],
@@ -129,7 +134,7 @@ def _features():
 
 PROCESSOR = processor(_features())
 LANES, REGISTERS = PROCESSOR.lanes, PROCESSOR.registers
-PLAIN, CARRY_SAVE, LOOKUP = PROCESSOR.plain, PROCESSOR.carry_save, PROCESSOR.lookup
+PLAIN, CARRY_SAVE, LOOKUP, PIXELS = PROCESSOR.plain, PROCESSOR.carry_save, PROCESSOR.lookup, PROCESSOR.pixels
 
 
 def _linux_cache(level):
@@ -155,10 +160,10 @@ def cache_size(level):
         return {1: 32 << 10, 2: 512 << 10}[level]
 
 
-def panel_steps(size, steps):
-    """Steps of `size` bytes in one block of a panel, so that it takes two thirds of the first-level cache at most;
-    blocks are of nearly one size."""
-    most = max(1, cache_size(1) * 2 // 3 // size)
+def block_steps(size, steps, level=1):
+    """Steps of `size` bytes in one block, so that it takes two thirds of the cache of that level at most; blocks are of
+    nearly one size."""
+    most = max(1, cache_size(level) * 2 // 3 // size)
     return -(-steps // -(-steps // most))
 
 

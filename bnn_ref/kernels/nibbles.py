@@ -18,6 +18,7 @@ LONGEST = (2**16 - 1) // (BITS * TRIPLE)    # and 16 bits
 
 _nibbles = np.arange(1 << BITS)
 _counts = np.bitwise_count(_nibbles[:, None] ^ _nibbles)           # [w, v]
+COUNTS = _counts.astype(np.uint8).reshape(-1)
 TABLES = (_counts + (_counts[:, None] << 4)).astype(np.uint8).reshape(-1)    # [w of the second row, w of the first, v]
 
 if COMPILED:
@@ -30,19 +31,23 @@ if COMPILED:
 
     I16 = ir.IntType(16)
 
-    def _tables(module):
-        """A pointer to TABLES, a constant of the module."""
-        kind = ir.ArrayType(I8, TABLES.size)
-        constant = cgutils.global_constant(module, "popcounts_of_two_nibbles", ir.Constant(kind, TABLES.tolist()))
+    def constant_table(module, name, octets):
+        """A pointer to these bytes, a constant of the module."""
+        constant = cgutils.global_constant(module, name, ir.Constant(ir.ArrayType(I8, octets.size), octets.tolist()))
         constant.align = 64
         return constant.bitcast(I8.as_pointer())
 
-    def _shifted(builder, vector, amount):
+    def in_all_lanes(builder, table, count):
+        """A table of 16 bytes as often as it fits into `count`, for a shuffle works on 16 bytes each."""
+        order = ir.Constant(ir.VectorType(I32, count), [octet % 16 for octet in range(count)])
+        return builder.shuffle_vector(table, table, order)
+
+    def shifted(builder, vector, amount):
         """x >> amount of numbers of 16 bits, << where it is negative."""
         move = builder.lshr if amount > 0 else builder.shl
         return move(vector, _constant(abs(amount), vector.type.count, I16))
 
-    def _add(builder, value, place):
+    def add(builder, value, place):
         builder.store(builder.add(builder.load(place), value), place)
 
     def add_found(builder, processor, table, nibbles, x):
@@ -55,8 +60,8 @@ if COMPILED:
     def add_triple(builder, x, total, upper):
         """Add x to the bytes of `total`, and to those of `upper` x >> 4 as numbers of 16 bits."""
         words = ir.VectorType(I16, x.type.count // 2)
-        _add(builder, x, total)
-        _add(builder, builder.bitcast(_shifted(builder, builder.bitcast(x, words), 4), x.type), upper)
+        add(builder, x, total)
+        add(builder, builder.bitcast(shifted(builder, builder.bitcast(x, words), 4), x.type), upper)
 
     def _split(builder, total, upper):
         """The counts of 16 bits in the two sums: (first row's in the even bytes, in the odd ones, the second row's)."""
@@ -65,10 +70,10 @@ if COMPILED:
 
         def low(vector, other):
             """The lower bytes of vector - 16 · other."""
-            return builder.and_(builder.sub(vector, _shifted(builder, other, -4)), _constant(255, words.count, I16))
+            return builder.and_(builder.sub(vector, shifted(builder, other, -4)), _constant(255, words.count, I16))
 
-        second_odd = _shifted(builder, upper, 8)
-        first_odd = low(_shifted(builder, total, 8), second_odd)
+        second_odd = shifted(builder, upper, 8)
+        first_odd = low(shifted(builder, total, 8), second_odd)
         second_even = low(upper, first_odd)
         return low(total, second_even), first_odd, second_even, second_odd
 
@@ -82,9 +87,8 @@ if COMPILED:
         tile = processor.lookup
         count, half = tile.lanes, tile.lanes // 2
         outputs = [(pair, v) for pair in range(tile.rows // 2) for v in range(tile.vectors)]
-        tables = _tables(builder.module)
+        tables = constant_table(builder.module, "popcounts_of_two_nibbles", TABLES)
         octets, words = ir.VectorType(I8, count), ir.VectorType(I16, half)
-        repeated = ir.Constant(ir.VectorType(I32, count), [octet % 16 for octet in range(count)])
         totals, sums, uppers = ({output: cgutils.alloca_once(builder, kind) for output in outputs}
                                 for kind in (ir.ArrayType(words, 4), octets, octets))
 
@@ -99,8 +103,7 @@ if COMPILED:
                 for pair in range(tile.rows // 2):
                     where = builder.add(builder.add(i, builder.mul(i_stride, I64(pair))), nibble)
                     code = builder.zext(builder.load(builder.gep(codes, [where])), I64)
-                    table = _load(builder, _vector_at(builder, tables, code, 16), 16)
-                    table = builder.shuffle_vector(table, table, repeated)             # the same 16 bytes in all lanes
+                    table = in_all_lanes(builder, _load(builder, _vector_at(builder, tables, code, 16), 16), count)
                     for v in range(tile.vectors):
                         x[pair, v] = add_found(builder, processor, table, w[v], x[pair, v])
             for output in outputs:
@@ -122,7 +125,7 @@ if COMPILED:
             for output in outputs:
                 found = _split(builder, *(builder.load(place[output]) for place in (sums, uppers)))
                 for number, counts in enumerate(found):
-                    _add(builder, counts, place_of(output, number))
+                    add(builder, counts, place_of(output, number))
 
         store = Results(builder, half, base, shift, accumulate)
         for pair, v in outputs:

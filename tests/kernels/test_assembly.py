@@ -14,7 +14,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bnn_ref.kernels import bits, compiled, ladder, lanes, limit, machine, nibbles
+from bnn_ref.kernels import bits, compiled, ladder, lanes, limit, machine, nibbles, pixels
 
 pytestmark = pytest.mark.skipif(not compiled.COMPILED, reason="without Numba nothing is compiled")
 if compiled.COMPILED:
@@ -32,7 +32,7 @@ TARGETS = {
 }
 TILES = {"plain": functools.partial(lanes.write_tile, counter=lanes._Plain),
          "carry_save": functools.partial(lanes.write_tile, counter=lanes._CarrySave),
-         "lookup": nibbles.write_tile} if compiled.COMPILED else {}
+         "lookup": nibbles.write_tile, "pixels": pixels.write_tile} if compiled.COMPILED else {}
 
 
 def processor(target):
@@ -43,7 +43,7 @@ def processor(target):
 def written(tile, found):
     """LLVM's module with a function `tile`: the code of one tile for a Processor."""
     integers = {bits: ir.IntType(bits) for bits in (1, 8, 16, 32, 64)}
-    left, panel = (16, 8) if tile == "lookup" else (64, 64)
+    left, panel = {"lookup": (16, 8), "pixels": (8, 8)}.get(tile, (64, 64))
     kinds = [integers[32].as_pointer(), *[integers[64]] * 2, integers[left].as_pointer(), *[integers[64]] * 2,
              integers[panel].as_pointer(), *[integers[64]] * 3, integers[1]]
     module = ir.Module("tiles")
@@ -108,6 +108,21 @@ def test_three_nibbles_of_two_rows_are_looked_up_by_eight_instructions(target, s
         assert sum(count for name, count in found.items() if name.startswith("vbroadcasti")) == 3 * tile.rows // 2
 
 
+@pytest.mark.parametrize(("target", "shuffle", "add", "shift"), LOOKUPS)
+def test_eight_groups_of_four_pixels_are_looked_up_by_40_instructions(target, shuffle, add, shift):
+    """Of eight planes: two shuffles and two additions a group; then two sums of bytes become four of 16 bits."""
+    tile = processor(target).pixels
+    loop = inner_loop(assembly("pixels", target), shuffle)
+    found, outputs = instructions(loop), tile.rows * tile.vectors
+    assert found[shuffle] == 16 * outputs
+    if target == "NEON":
+        assert len(re.findall(r"\tadd\tv", loop)) + found["uaddw"] + found["uaddw2"] + found["usra"] <= 18 * outputs
+    else:
+        assert found[add] == 14 * outputs and found[shift] == 2 * outputs
+        assert found[add[:-1] + "w"] == 4 * outputs
+    assert not re.findall(r"popcnt|\bcnt\b|sadbw|uaddlp|pxor|\beor\b", loop)
+
+
 def test_the_carry_save_tile_is_made_of_five_instructions():
     """Where there is AVX-512 with a popcount: three ternaries, a popcount and an addition for two vectors."""
     tile = processor("AVX-512 with popcount").carry_save
@@ -136,6 +151,7 @@ def test_the_rung_is_chosen_by_what_a_processor_has(target, rung, monkeypatch):
     monkeypatch.setattr(machine, "PROCESSOR", processor(target))
     assert ladder.chosen(100, 100).name == rung
     assert ladder.chosen(1, 100).name == ladder.chosen(100, 1).name == "rows"
+    assert ladder.chosen(2, 100, 8).name == ("blocks" if target == "SSE2" else "lookup")
     assert bool(ladder.rung("lookup").missing()) == (target == "SSE2")
 
 
@@ -191,7 +207,7 @@ def aligned(array):
 @pytest.mark.parametrize("tile", TILES)
 def test_tiles_of_other_processors_count_right(tile, found):
     """With as many words as a sum of bytes can take, one more, and all bits unlike; and onto what was there."""
-    if tile == "lookup" and not found.shuffle:
+    if tile in ("lookup", "pixels") and not found.shuffle:
         pytest.skip("no shuffle of bytes here")
     compute, _engine = runnable(tile, found)
     shape, rng = getattr(found, tile), np.random.default_rng(0)
@@ -199,19 +215,25 @@ def test_tiles_of_other_processors_count_right(tile, found):
         a = rng.integers(0, 2**64, (shape.rows, words), np.uint64)
         b = np.repeat(~a[:1], shape.columns, axis=0) if unlike else rng.integers(0, 2**64, (shape.columns, words),
                                                                                  np.uint64)
-        if tile == "lookup":
-            triples = -(-16 * words // 3)
-            width = 3 * triples
-            of_a, of_b = (np.zeros((len(x), width), np.uint16) for x in (a, b))
+        differ = np.bitwise_count(a[:, None] ^ b).sum(axis=2, dtype=np.int64)
+        if tile in ("lookup", "pixels"):
+            steps, each = (-(-16 * words // 3), 3) if tile == "lookup" else (2 * words, 8)
+            of_a, of_b = (np.zeros((len(x), steps * each), np.uint16) for x in (a, b))
             for g in range(16 * words):
                 of_a[:, g], of_b[:, g] = (x[:, g // 16] >> np.uint64(g % 16 * 4) & np.uint64(15) for x in (a, b))
-            left = np.ascontiguousarray(16 * (of_a[0::2] + 16 * of_a[1::2]))
             columns = np.arange(shape.columns).reshape(shape.vectors, 2, -1).transpose(0, 2, 1).reshape(-1)
-            panel, steps = aligned(of_b[columns].T.astype(np.uint8)), triples
+            panel = aligned(of_b[columns].T.astype(np.uint8))
+        if tile == "lookup":
+            left, width = np.ascontiguousarray(16 * (of_a[0::2] + 16 * of_a[1::2])), 3 * steps
+        elif tile == "pixels":
+            x = rng.integers(255 * unlike, 256, (shape.rows, 16 * words, 4))
+            signs_of_b = (np.arange(16)[:, None] >> np.arange(4) & 1).astype(bool)               # [v, d]
+            sums = np.where(signs_of_b, 255 - x[:, :, None], x[:, :, None]).sum(axis=3)
+            left, width = aligned(np.concatenate([sums & 31, sums >> 5], axis=2).astype(np.uint8)), 32 * 16 * words
+            differ = sums[:, np.arange(16 * words), of_b[:, :16 * words]].sum(axis=2)
         else:
             left, panel, width, steps = a, aligned(b.T), words, words
         before = rng.integers(-1000, 1000, (shape.rows, shape.columns + 3)).astype(np.int32)
-        differ = np.bitwise_count(a[:, None] ^ b).sum(axis=2, dtype=np.int64)
         for more in (False, True):
             out = before.copy()
             compute(out.ctypes.data, 1, out.shape[1], left.ctypes.data, 0, width, panel.ctypes.data, steps, 77, 1,

@@ -237,6 +237,8 @@ def test_rows_that_a_large_cache_holds_whole_are_counted_right(rung, monkeypatch
     k = 70_000
     x = np.ones((3, k), np.int8)
     np.testing.assert_array_equal(rung(bits.pack(x), bits.pack(-x), k), np.full((3, 3), -k))
+    white = bits.pack_planes(np.full((3, k), 255, np.uint8))
+    np.testing.assert_array_equal(plane_matmul(white, bits.pack(-x), k, rung), np.full((3, 3), -255 * k))
 
 
 def test_block_sizes_follow_the_caches(monkeypatch):
@@ -246,7 +248,7 @@ def test_block_sizes_follow_the_caches(monkeypatch):
             depth = machine.panel_words(32, words)
             assert depth == words or (depth % 2 == 0 and depth < words)
             assert depth <= 2 or 32 * 8 * depth <= level_1 * 2 // 3 + 32 * 8 * 2
-            steps = machine.panel_steps(192, words)
+            steps = machine.block_steps(192, words)
             assert 192 * steps <= level_1 * 2 // 3
             assert steps == words or -(-words // steps) == -(-words // (level_1 * 2 // 3 // 192))
 
