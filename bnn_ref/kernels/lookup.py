@@ -157,10 +157,10 @@ def lookup(a, b, k, planes=1):
         codes = empty((tiles * tile.rows // 2 * nibbles,), np.uint16)
         parallel_for(lambda start, stop: _encode(codes, flat, m, words, nibbles, start, stop), tiles * tile.rows // 2,
                      -(-ENCODE_WORTH // words))
-        depth = TRIPLE * min(LONGEST, machine.block_steps(TRIPLE * tile.columns, used // TRIPLE))
+        depth = TRIPLE * min(LONGEST, machine.block_steps(TRIPLE * (tile.columns + BAND), used // TRIPLE))
     else:
         octets = -(-k // (BITS * OCTET))
-        depth = min(PIXELS_LONGEST, machine.block_steps(BAND * OCTET * TABLE, octets, 2))
+        depth = min(PIXELS_LONGEST, machine.block_steps(BAND * OCTET * TABLE, octets))
 
     def work(start, stop):
         edge = np.empty(tile.rows * tile.columns, np.int32)

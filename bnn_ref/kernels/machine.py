@@ -160,10 +160,10 @@ def cache_size(level):
         return {1: 32 << 10, 2: 512 << 10}[level]
 
 
-def block_steps(size, steps, level=1):
-    """Steps of `size` bytes in one block, so that it takes two thirds of the cache of that level at most; blocks are of
-    nearly one size."""
-    most = max(1, cache_size(level) * 2 // 3 // size)
+def block_steps(size, steps):
+    """Steps of `size` bytes in one block, so that it takes two thirds of the second-level cache at most; blocks are of
+    nearly one size. Where bytes are looked up, the first level gains nothing: longer blocks save more."""
+    most = max(1, cache_size(2) * 2 // 3 // size)
     return -(-steps // -(-steps // most))
 
 

@@ -249,8 +249,8 @@ def test_block_sizes_follow_the_caches(monkeypatch):
             assert depth == words or (depth % 2 == 0 and depth < words)
             assert depth <= 2 or 32 * 8 * depth <= level_1 * 2 // 3 + 32 * 8 * 2
             steps = machine.block_steps(192, words)
-            assert 192 * steps <= level_1 * 2 // 3
-            assert steps == words or -(-words // steps) == -(-words // (level_1 * 2 // 3 // 192))
+            assert 192 * steps <= level_2 * 2 // 3
+            assert -(-words // steps) == -(-words // (level_2 * 2 // 3 // 192))
 
 
 def check_products():
