@@ -18,7 +18,7 @@ COUNT, LOOK_UP = "count", "look up"   # the two limits
 LABEL = "register limit, "            # before their names, beside timings of rungs
 STEPS = 1 << 20
 COUNTS = 12                           # chains side by side, enough to hide the latency of each
-LOOK_UPS = REGISTERS // 4             # and as many as two sums each leave registers for
+LOOK_UPS = REGISTERS // 3             # and as many as two sums each leave registers for
 
 if COMPILED:
     import numba
