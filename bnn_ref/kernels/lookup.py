@@ -122,10 +122,10 @@ def _aligned(size):
     return room[skip:skip + size]
 
 
-def _panels(b, nibbles, count):
-    """b in so many panels."""
+def _panels(b, nibbles):
     n, words = b.shape
     columns = LOOKUP.columns
+    count = -(-n // columns)
     panels = _aligned(count * columns * nibbles)
     first = (count - 1) * columns
     rest = np.zeros((columns, words), np.uint64)
@@ -134,6 +134,47 @@ def _panels(b, nibbles, count):
     parallel_for(lambda start, stop: _spread(panels, flat, flat_rest, n, words, nibbles, columns, LOOKUP.lanes, start,
                                              stop), count, -(-SPREAD_WORTH // (columns * words)))
     return panels
+
+
+def _in_bands(tile, m, n, words, compute):
+    """compute(edge, first_tile, last_tile, start, stop) for tiles of rows and panels, band by band, on several threads.
+
+    words: of a row of a, whose planes count.
+    """
+    tiles, count, bands = -(-m // tile.rows), -(-n // tile.columns), -(-m // BAND)
+    parts = min(count, -(-2 * threads() // bands)) if threads() > 1 else 1         # few rows: panels are shared too
+
+    def work(start, stop):
+        edge = np.empty(tile.rows * tile.columns, np.int32)
+        for piece in range(start, stop):
+            band, part = divmod(piece, parts)
+            compute(edge, tiles * band // bands, tiles * (band + 1) // bands, count * part // parts,
+                    count * (part + 1) // parts)
+
+    parallel_for(work, bands * parts, -(-BLOCKS_WORTH * bands * parts // (m * n * words)))
+
+
+def _of_bits(a, words, panels, m, n, k, out, nibbles):
+    pairs = -(-m // LOOKUP.rows) * LOOKUP.rows // 2
+    codes = empty((pairs * nibbles,), np.uint16)
+    parallel_for(lambda start, stop: _encode(codes, a, m, words, nibbles, start, stop), pairs,
+                 -(-ENCODE_WORTH // words))
+    used = -(-k // (BITS * TRIPLE)) * TRIPLE
+    depth = TRIPLE * min(LONGEST, machine.block_steps(TRIPLE * (LOOKUP.columns + BAND), used // TRIPLE))
+    _in_bands(LOOKUP, m, n, words, lambda edge, *where: _product(
+        codes, panels, m, n, k, out, nibbles, used, depth, LOOKUP.rows, LOOKUP.columns, edge, *where))
+
+
+def _of_pixels(a, words, panels, m, n, k, out, nibbles):
+    octets = -(-k // (BITS * OCTET))
+    depth = min(PIXELS_LONGEST, machine.block_steps(BAND * OCTET * TABLE, octets))
+
+    def compute(edge, first, last, start, stop):
+        tables = _aligned((last - first) * PIXELS.rows * depth * OCTET * TABLE)
+        _pixel_product(tables, a, words, panels, m, n, k, out, nibbles, octets, depth, PIXELS.rows, PIXELS.columns,
+                       edge, first, last, start, stop)
+
+    _in_bands(PIXELS, m, n, PLANES * words, compute)
 
 
 def lookup(a, b, k, planes=1):
@@ -148,31 +189,8 @@ def lookup(a, b, k, planes=1):
     """
     words = b.shape[1]
     m, n = a.size // (planes * words), len(b)
-    nibbles, used = (-(-count // TRIPLE) * TRIPLE for count in (words * PER_WORD, -(-k // BITS)))    # of a row
-    tile = LOOKUP if planes == 1 else PIXELS
-    tiles, count, bands = -(-m // tile.rows), -(-n // tile.columns), -(-m // BAND)
-    parts = min(count, -(-2 * threads() // bands)) if threads() > 1 else 1         # few rows: panels are shared too
-    flat, panels, out = np.ascontiguousarray(a).reshape(-1), _panels(b, nibbles, count), empty((m, n), np.int32)
-    if planes == 1:
-        codes = empty((tiles * tile.rows // 2 * nibbles,), np.uint16)
-        parallel_for(lambda start, stop: _encode(codes, flat, m, words, nibbles, start, stop), tiles * tile.rows // 2,
-                     -(-ENCODE_WORTH // words))
-        depth = TRIPLE * min(LONGEST, machine.block_steps(TRIPLE * (tile.columns + BAND), used // TRIPLE))
-    else:
-        octets = -(-k // (BITS * OCTET))
-        depth = min(PIXELS_LONGEST, machine.block_steps(BAND * OCTET * TABLE, octets))
-
-    def work(start, stop):
-        edge = np.empty(tile.rows * tile.columns, np.int32)
-        tables = _aligned((-(-tiles // bands)) * tile.rows * depth * OCTET * TABLE) if planes > 1 else None
-        for piece in range(start, stop):
-            band, part = divmod(piece, parts)
-            where = (tile.rows, tile.columns, edge, tiles * band // bands, tiles * (band + 1) // bands,
-                     count * part // parts, count * (part + 1) // parts)
-            if planes == 1:
-                _product(codes, panels, m, n, k, out.reshape(-1), nibbles, used, depth, *where)
-            else:
-                _pixel_product(tables, flat, words, panels, m, n, k, out.reshape(-1), nibbles, octets, depth, *where)
-
-    parallel_for(work, bands * parts, -(-BLOCKS_WORTH * bands * parts // (m * n * words * planes)))
+    nibbles = -(-words * PER_WORD // TRIPLE) * TRIPLE              # of a row, with padding
+    panels, out = _panels(b, nibbles), empty((m, n), np.int32)
+    product = _of_bits if planes == 1 else _of_pixels
+    product(np.ascontiguousarray(a).reshape(-1), words, panels, m, n, k, out.reshape(-1), nibbles)
     return out
