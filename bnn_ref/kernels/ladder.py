@@ -105,16 +105,14 @@ WITH_PLANES = ("rows", "blocks", "lookup")       # these take bit planes, and we
 def chosen(m, n, planes=1):
     """The rung for m rows of a, each of so many planes, and n of b, by what the processor has.
 
-    Where an instruction counts the bits of a vector, that is best; else to look them up, where one shuffles bytes. For
-    eight planes at once looking up takes half of the instructions even so. Operands in the host's memory stay on the
-    CPU; CUDA is there for whoever names it.
+    Where an instruction counts the bits of a vector, that is best; else to look them up, where one shuffles bytes.
+    Operands in the host's memory stay on the CPU; CUDA is there for whoever names it.
     """
     if not compiled.COMPILED:
         return rung("identity")
     if min(m * planes, n) < panels.FEW_ROWS:
         return rung("rows")
-    counts = machine.PROCESSOR.popcount and planes == 1
-    return rung("lookup" if machine.PROCESSOR.shuffle and not counts else "blocks")
+    return rung("lookup" if machine.PROCESSOR.shuffle and not machine.PROCESSOR.popcount else "blocks")
 
 
 def xnor_matmul(a, b, k):
