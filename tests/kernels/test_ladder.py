@@ -253,6 +253,33 @@ def test_block_sizes_follow_the_caches(monkeypatch):
             assert -(-words // steps) == -(-words // (level_2 * 2 // 3 // 192))
 
 
+@pytest.mark.parametrize("features", ["+avx512bw", "+avx512f", "+avx2", "+ssse3", "+neon"])
+def test_what_surrounds_a_tile_fits_the_tiles_of_every_processor(features):
+    """In plain Python, with NumPy in the place of the tile; for the tiles themselves see test_assembly."""
+    code = ("import importlib\nfrom bnn_ref.kernels import lanes, lookup, machine, nibbles, panels, pixels\n"
+            f"found = machine.processor(machine.switched({{'sse2'}}, '{features}'))\n"
+            "machine.PROCESSOR, machine.LANES, machine.REGISTERS = found, found.lanes, found.registers\n"
+            "machine.PLAIN, machine.CARRY_SAVE = found.plain, found.carry_save\n"
+            "machine.LOOKUP, machine.PIXELS = found.lookup, found.pixels\n"
+            "for module in (lanes, nibbles, pixels, panels, lookup): importlib.reload(module)\n"
+            "assert lookup.LOOKUP == found.lookup and panels.CARRY_SAVE == found.carry_save\n"
+            "from tests.kernels.test_ladder import check_surroundings; check_surroundings()")
+    assert process(code, NUMBA_DISABLE_JIT="1") == "right\n"
+
+
+def check_surroundings():
+    """For other processes: rungs with tiles, on shapes that these do not divide."""
+    rng = np.random.default_rng(0)
+    for m, n, k in ((1, 1, 1), (7, 130, 70), (13, 5, 300)):
+        x, w, pixels = signs(rng, m, k), signs(rng, n, k), rng.integers(0, 256, (m, k), np.uint8)
+        for name in ("lanes", "carry_save", "blocks", "lookup"):
+            rung = ladder.rung(name)
+            assert np.array_equal(rung(bits.pack(x), bits.pack(w), k), x.astype(int) @ w.T.astype(int)), (name, m, n, k)
+            found = plane_matmul(bits.pack_planes(pixels), bits.pack(w), k, rung)
+            assert np.array_equal(found, (2 * pixels.astype(int) - 255) @ w.T), (name, m, n, k)
+    print("right")
+
+
 def check_products():
     """For other processes: all compiled rungs on shapes that have every kind of edge."""
     rng = np.random.default_rng(0)
