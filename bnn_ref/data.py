@@ -37,7 +37,7 @@ from numpy.lib import format as npy
 
 from . import advice
 from .files import DamagedError, atomic_write, read_arrays
-from .ops.checks import is_plain
+from .ops.checks import check_dtype, check_integers, is_plain
 
 SCRIPTS = ("mnist", "cifar10", "svhn")  # the names that data_scripts/<name>.py brings
 NAMES = ("digits", *SCRIPTS)
@@ -64,7 +64,10 @@ class DataWarning(UserWarning):
 
 @dataclass(frozen=True, eq=False)  # eq=False: == of arrays has no single truth value; compare fingerprints
 class Dataset:
-    """Images uint8 N x C x H x W and labels int64 (N,) in three parts; `name` is what `load` was given."""
+    """Images uint8 N x C x H x W and labels int64 (N,) in three parts; `name` is what `load` was given.
+
+    Raises TypeError or ValueError for other arrays.
+    """
 
     name: str
     train_x: np.ndarray
@@ -73,6 +76,9 @@ class Dataset:
     valid_y: np.ndarray
     test_x: np.ndarray
     test_y: np.ndarray
+
+    def __post_init__(self):
+        check_parts("Dataset", self, PARTS)
 
     @property
     def shape(self):
@@ -93,6 +99,19 @@ class Dataset:
             digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
             digest.update(array.tobytes())
         return digest.hexdigest()
+
+
+def check_parts(name, data, parts):
+    """Raise TypeError or ValueError unless `data` has these parts as a Dataset has them."""
+    for part in parts:
+        for key in (f"{part}_x", f"{part}_y"):
+            if not hasattr(data, key):
+                raise TypeError(f"{name}: expected a Dataset, with {key}, got {type(data).__name__}")
+        x, y = getattr(data, f"{part}_x"), getattr(data, f"{part}_y")
+        check_dtype(f"{part}_x", x, np.uint8, "N C H W")
+        check_integers(f"{part}_y", y, "N")
+        if len(x) != len(y):
+            raise ValueError(f"{part}_y: expected {len(x)} labels, one for each image, got {len(y)}")
 
 
 def data_folder(data_dir=None):
@@ -174,7 +193,10 @@ def save(path, train_x, train_y, test_x, test_y, valid_x=None, valid_y=None, sou
         raise DataError(f"{path}: a data file's name must end in .npz")
     check_absent(path, replace)
     values = (train_x, train_y, valid_x, valid_y, test_x, test_y)
-    arrays = {key: _with_channel(key, value) for key, value in zip(KEYS, values, strict=True) if value is not None}
+    arrays = {key: _with_channel(key, value) for key, value in zip(KEYS, values, strict=True)
+              if value is not None or key in REQUIRED}
+    if not isinstance(source, str | None):
+        raise DataError(f"{path}: source must be a line of text, got {type(source).__name__}")
     _check(path, {key: _promise(key, value) for key, value in arrays.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

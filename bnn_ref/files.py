@@ -144,6 +144,9 @@ def free_place(path):
     return next(place for place in places if not os.path.lexists(place))
 
 
+# --- one process at a time ---------------------------------------------------------------------------------------
+
+
 class BusyError(RuntimeError):
     """A file that another process holds; the message says which, since when."""
 
@@ -178,9 +181,12 @@ def _locked(path):
             file.close()
             raise BusyError(said)
         with contextlib.suppress(FileNotFoundError):   # who held it has just removed it
-            if not fcntl or os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                 return file
         file.close()
+
+
+# --- what is read, and what is said of it --------------------------------------------------------------------------
 
 
 def sha256(path):
@@ -190,9 +196,6 @@ def sha256(path):
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-# --- what is read, and what is said of it --------------------------------------------------------------------------
 
 
 class DamagedError(ValueError):

@@ -51,7 +51,7 @@ JOBS = (
     _train("ebp", "ebp", "--epochs", "2", "--data", "small.npz", pictures=("curves.png",)),
     _train("bitwise", "bitwise", "--epochs", "1", "--data", "small.npz", pictures=("curves.png",)),
     Job("pack", ("-m", "bnn_ref", "pack", "run", "--out", "done/net.bnn"),
-        ("-m", "bnn_ref", "pack", "run", "--out", "done/net.bnn"), "done/net.bnn", ("net.bnn",)),
+        ("-m", "bnn_ref", "pack", "run", "--out", "done/net.bnn", "--force"), "done/net.bnn", ("net.bnn",)),
     Job("conversion", ("-c", "from tests.kills import convert; convert()"),
         ("-c", "from tests.kills import convert; convert()"), "done/mine.npz", ("mine.npz",)),
 )
@@ -63,7 +63,7 @@ def convert():
 
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (60, 1, 8, 8), np.uint8), np.arange(60) % 3
-    data.save(Path("done/mine.npz"), x, y, x[:20], y[:20], x[20:40], y[20:40])
+    data.save(Path("done/mine.npz"), x, y, x[:20], y[:20], x[20:40], y[20:40], replace=True)
 
 
 # --- the child -----------------------------------------------------------------------------------------------------

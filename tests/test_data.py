@@ -157,9 +157,9 @@ def test_fingerprint_depends_on_the_content_alone(tmp_path):
     assert reshaped.fingerprint != one.fingerprint
     retyped = dataclasses.replace(one, train_y=one.train_y.view(np.uint64))
     assert retyped.fingerprint != one.fingerprint
-    swapped = dataclasses.replace(one, valid_x=one.test_x[:6], test_x=one.valid_x)
-    renamed = dataclasses.replace(one, valid_x=one.valid_x, test_x=one.test_x[:6])
-    assert swapped.fingerprint != renamed.fingerprint
+    fewer = dataclasses.replace(one, test_x=one.test_x[:6], test_y=one.test_y[:6])
+    swapped = dataclasses.replace(fewer, valid_x=fewer.test_x, test_x=fewer.valid_x)
+    assert swapped.fingerprint != fewer.fingerprint
 
 
 # where the files are

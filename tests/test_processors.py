@@ -28,7 +28,7 @@ ONE_THREAD, TWO_THREADS = ({"BNN_REF_THREADS": n, "OPENBLAS_NUM_THREADS": n} for
 SETTINGS = {
     "Prescott": ((), {"NPY_DISABLE_CPU_FEATURES": " ".join(FOUND), **ONE_THREAD}),     # the oldest of 64 bits
     "Nehalem": ((), TWO_THREADS),
-    "Haswell": (AVX2, {"NUMBA_CPU_NAME": "generic", **ONE_THREAD}),
+    "Haswell": (AVX2, {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "+ssse3", **ONE_THREAD}),
     "Zen": (AVX2, TWO_THREADS),
     "SkylakeX": (AVX512, ONE_THREAD),
 }

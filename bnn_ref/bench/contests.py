@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import packed
 from ..kernels import bits, compiled, limit
-from ..kernels.ladder import LADDER, rung
+from ..kernels.ladder import LADDER, WITH_PLANES, rung
 from ..nets import network, recipe
 from ..ops import binarize, conv, dense, optim
 from ..papers import bnn
@@ -20,6 +20,7 @@ from . import timing, torch_step
 BLAS = "NumPy float32 (BLAS)"
 ALL_RUNGS_TO = 1024                   # larger products only for the rungs that are worth waiting for
 PATIENT_TO = 4096                     # and for the rivals
+THREADED = ("blocks", "lookup")       # the rungs that are timed on all threads, too
 
 
 # --- bench matmul --------------------------------------------------------------------------------------------------
@@ -48,7 +49,7 @@ def _torch_rivals(torch, kinds, x, w, expected):
 
 
 def matmul(say=lambda text: None, sizes=(1024, 2048, 4096, 8192), side=4096):
-    """Every rung this machine can run, its register limit, NumPy's BLAS and PyTorch, on size³ products of ±1; then few
+    """Every rung this machine can run, its register limits, NumPy's BLAS and PyTorch, on size³ products of ±1; then few
     rows against side × side weights."""
     timing.check_tools()
     rng, rows = np.random.default_rng(0), []
@@ -72,7 +73,7 @@ def _square(size, count, x, w, a, b, say):
         for candidate in LADDER:
             slow = candidate.module in ("reference", "loops") or candidate.name == "rows"
             if (candidate.module == "cuda" or candidate.missing() or (slow and size > ALL_RUNGS_TO)
-                    or (count > 1 and candidate.name != "blocks")):
+                    or (count > 1 and candidate.name not in THREADED)):
                 continue
             say(f"verifying {candidate.name}")
             _verify(candidate, a, b, size, expected)
@@ -83,7 +84,8 @@ def _square(size, count, x, w, a, b, say):
             kinds = ("float32", "bfloat16", "int8") if size <= PATIENT_TO else ("int8",)
             contenders |= _torch_rivals(torch, kinds, x, w, expected)
         if count == 1:
-            contenders["register limit"] = lambda: limit.seconds(operations)
+            for name in limit.available():
+                contenders[limit.LABEL + name] = functools.partial(limit.seconds, operations, name)
             copied = np.empty_like(x)
             contenders["pack"] = lambda: bits.pack(x)
             contenders["copy of its input"] = lambda: np.copyto(copied, x)
@@ -103,9 +105,10 @@ def _few_rows(m, side, rng, say):
     expected = (x @ w.T).astype(np.int32)
     with timing.on_threads(1):
         contenders = {}
-        for name in ("rows", "blocks"):
-            _verify(rung(name), a, b, side, expected)
-            contenders[name] = functools.partial(rung(name), a, b, side)
+        for candidate in map(rung, WITH_PLANES):
+            if not candidate.missing():
+                _verify(candidate, a, b, side, expected)
+                contenders[candidate.name] = functools.partial(candidate, a, b, side)
         contenders[BLAS] = lambda: x @ w.T
         samples = timing.interleave(contenders, say)
     return [{"rows": m, "name": name, **timing.summary(times)} for name, times in samples.items()]

@@ -6,11 +6,12 @@ All of it comes from one run's medians, as `contests.py` returns them.
 import json
 
 from ..files import atomic_write
-from ..kernels.ladder import LADDER
+from ..kernels import limit
+from ..kernels.ladder import LADDER, WITH_PLANES
 from .contests import BLAS
 from .timing import on
 
-BESIDE = ("register limit", "pack", "copy of its input")               # timed with the products, but none
+BESIDE = ("pack", "copy of its input")                                 # timed with the products, but none
 
 
 def _median(rows, /, **wanted):
@@ -27,6 +28,20 @@ def _markdown(head, lines):
     return "\n".join(["| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines]])
 
 
+def _limits(rows, size):
+    """{name of a register limit: seconds} at that size."""
+    found = {row["name"].removeprefix(limit.LABEL): row["median"] for row in rows
+             if row["size"] == size and row["name"].startswith(limit.LABEL)}
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def _share(rows, size, threads, name, rung):
+    """Of which register limit a contender is how much: a rung of its own, others of the fastest."""
+    limits = _limits(rows, size)
+    own = rung.limit if rung and rung.limit in limits else next(iter(limits))
+    return f"{100 * limits[own] / (threads * _median(rows, size=size, threads=threads, name=name)):.0f} % ({own})"
+
+
 def _matmul_tables(result):
     rows = result["rows"]
     sizes = sorted({row["size"] for row in rows})
@@ -38,19 +53,19 @@ def _matmul_tables(result):
             continue
         times = [_times(_median(rows, size=size, threads=threads, name=BLAS),
                         _median(rows, size=size, threads=threads, name=name)) for size in sizes]
-        bound = [(_median(rows, size=size, threads=1, name="register limit"),
-                  _median(rows, size=size, threads=threads, name=name)) for size in sizes]
-        shares = [f"{100 * limit / (threads * own):.0f} %" for limit, own in bound if own]
-        change = by_name[name].change if name in by_name else ""
-        lines.append([f"`{name}`" if change else name, str(threads), *times, shares[-1], change])
-    table = _markdown(["rung", "threads", *(f"{size}³" for size in sizes), "of the register limit", "what changes"],
+        rung = by_name.get(name)
+        share = [_share(rows, size, threads, name, rung) for size in sizes if _median(rows, size=size, threads=threads,
+                                                                                      name=name)][-1]
+        lines.append([f"`{name}`" if rung else name, str(threads), *times, share, rung.change if rung else ""])
+    table = _markdown(["rung", "threads", *(f"{size}³" for size in sizes), "of its register limit", "what changes"],
                       lines)
     few = result["few_rows"]
+    names = [name for name in WITH_PLANES if _median(few, name=name)]
     few_lines = [[str(m), *(_times(_median(few, rows=m, name=BLAS), _median(few, rows=m, name=name))
-                            for name in ("rows", "blocks"))] for m in sorted({row["rows"] for row in few})]
+                            for name in names)] for m in sorted({row["rows"] for row in few})]
     return ["Times NumPy's float32 BLAS on as many threads, packing of b into panels included:", table,
             f"One row of a, and a few, against {result['side']} × {result['side']} weights, times NumPy's BLAS:",
-            _markdown(["rows of a", "`rows`", "`blocks`"], few_lines)]
+            _markdown(["rows of a", *(f"`{name}`" for name in names)], few_lines)]
 
 
 def _inference_tables(result):
@@ -98,20 +113,24 @@ def _matmul_figures(rows):
     def of(name, size, threads=1):
         return _median(rows, size=size, threads=threads, name=name)
 
-    def rate(size):
-        return size**3 / of("blocks", size)
-
+    rungs = [candidate.name for candidate in LADDER if all(of(candidate.name, size, threads)
+                                                           for size in sizes for threads in counts)]
+    best = min(rungs, key=lambda name: of(name, sizes[-1]))
     for size in sizes:
-        best = min(of(candidate.name, size) for candidate in LADDER if of(candidate.name, size))
-        found.append((f"{size}³: register limit / best rung, 1 thread", of("register limit", size) / best))
+        least = min(of(candidate.name, size) for candidate in LADDER if of(candidate.name, size))
+        found += [(f"{size}³: {limit.LABEL}{name} / best rung, 1 thread", seconds / least)
+                  for name, seconds in _limits(rows, size).items()]
         for rival in (BLAS, "PyTorch int8", "PyTorch bfloat16", "PyTorch float32"):
-            found += [(f"{size}³: {rival} / blocks, {on(threads)}",
-                       of(rival, size, threads) / of("blocks", size, threads))
+            found += [(f"{size}³: {rival} / {best}, {on(threads)}",
+                       of(rival, size, threads) / of(best, size, threads))
                       for threads in counts if of(rival, size, threads)]
-        found += [(f"{size}³: blocks, 1 thread / {on(threads)}", of("blocks", size) / of("blocks", size, threads))
+        found += [(f"{size}³: {best}, 1 thread / {on(threads)}", of(best, size) / of(best, size, threads))
                   for threads in counts[1:]]
+        found += [(f"{size}³: {other} / {best}, 1 thread", of(other, size) / of(best, size))
+                  for other in rungs if other != best]
         found += [(f"{size}³: pack / copy of its float32 input", of("pack", size) / of("copy of its input", size)),
-                  (f"{size}³: rate of blocks / its rate at the smallest size", rate(size) / rate(sizes[0]))]
+                  (f"{size}³: rate of {best} / its rate at the smallest size",
+                   (size / sizes[0])**3 * of(best, sizes[0]) / of(best, size))]
     return found
 
 
@@ -142,7 +161,7 @@ def _matmul_bars(result):
     return f"{size}³ product of ±1, times NumPy's float32 BLAS on as many threads", [
         (f"{row['name']}, {on(row['threads'])}",
          _median(rows, size=size, threads=row["threads"], name=BLAS) / row["median"], row["name"] in ours)
-        for row in rows if row["size"] == size and row["name"] not in BESIDE[1:]]
+        for row in rows if row["size"] == size and row["name"] not in BESIDE]
 
 
 def _inference_bars(result):

@@ -93,8 +93,8 @@ def _cross_validate(folder, run, task, settings):
         last = epoch == epochs
         if live or last:
             start, end = "\r\x1b[K" if live else "", "\n" if last else ""
-            write(f"{start}fold {fold}/{FOLDS}  epoch {epoch}/{epochs}  error {p:5.2f} %  deterministic {d:5.2f} "
-                  f"%{end}")
+            write(f"{start}fold {fold}/{FOLDS}  epoch {epoch}/{epochs}  error {p:5.2f} %  deterministic {d:5.2f} %"
+                  f"{end}")
 
     began, cpu_began = time.perf_counter(), time.process_time()
     result = text_tasks.cross_validate(task, epochs, FOLDS, seed=settings["seed"], tick=tick,

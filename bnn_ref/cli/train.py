@@ -146,12 +146,11 @@ def _announce(job):
     net, chosen = job.rounds[-1]
     count = sum(int(np.prod(param.shape)) for step in net for param in step.params)
     say(f"{job.settings['paper']} on {job.settings['data']}: {chosen.net}-{job.dataset.classes}FC, {count:,} "
-        f"parameters, {job.settings['variant']}, {len(job.dataset.train_x):,} training images")
+        f"parameters, {job.settings['variant']}, {len(job.dataset.train_x):,} training images", flush=True)
     recipe_of, preset = choices.recipe_of(job.settings, job.dataset.shape), job.settings["preset"]
     own = "" if recipe_of == job.settings["data"] else f" for own pictures of {_shape(job.dataset)}"
     epochs = " + ".join(str(chosen.epochs) for _, chosen in job.rounds)
-    say(f"recipe of {recipe_of} {preset}{own}: epochs {epochs}, batch {chosen.batch}; {job.way.name} steps",
-        flush=True)
+    say(f"recipe of {recipe_of} {preset}{own}: epochs {epochs}, batch {chosen.batch}; {job.way.name} steps", flush=True)
 
 
 def _shape(dataset):

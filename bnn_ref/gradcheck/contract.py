@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..ops.checks import is_plain
+
 SAME = 1e-10          # two calls, or two ways to one number, differ by no more than this part of the largest entry
 
 
@@ -98,9 +100,9 @@ def _gradient(gradient, arg, place):
 
 def argument(arg, place):
     """Raises TypeError if this is no argument that differences can be taken of."""
-    if isinstance(arg, np.ndarray | float | np.floating) and np.asarray(arg).dtype == np.float64:
+    if (is_plain(arg) or isinstance(arg, float | np.floating)) and np.asarray(arg).dtype == np.float64:
         return
-    came = getattr(arg, "dtype", type(arg).__name__)
+    came = arg.dtype if is_plain(arg) or isinstance(arg, np.generic) else type(arg).__name__
     advice = ""
     if came in (np.float32, np.float16):
         advice = "; float32 is too coarse to check a derivative: pass dtype=np.float64, which converts the arguments"

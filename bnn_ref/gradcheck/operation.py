@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..ops.checks import came, check_number, check_whole, is_plain
 from .line import EPSILON, ODD, Line, Slope, error_of, exponent, typical
 from .pair import Pair
 from .report import WORST, Report, Row, observed
@@ -42,6 +43,13 @@ def check_op(forward, backward, *args, surrogate=None, seed=0, tolerance=TOLERAN
     coordinate, or what else is wrong. Raises TypeError or ValueError for arguments that cannot be checked.
     """
     _check_settings(len(args), only, sample, dtype, kinks, skip)
+    check_whole("seed", seed, "a whole number from 0 up", lambda seed: seed >= 0)
+    check_number("tolerance", tolerance, "a number of at least 0", lambda tolerance: tolerance >= 0)
+    if step is not None:
+        check_number("step", step, "a number above 0", lambda step: step > 0)
+    for place, arg in enumerate(args):
+        if isinstance(arg, np.ndarray) and not is_plain(arg):
+            raise TypeError(f"argument {place}: expected a plain NumPy array, got {came(arg)}")
     if dtype is not None:
         args = tuple(arg.astype(dtype) if isinstance(arg, np.ndarray) and arg.dtype.kind == "f" else arg
                      for arg in args)
@@ -69,8 +77,8 @@ def _check_settings(count, only, sample, dtype, kinks, skip):
         raise ValueError(f'kinks: expected "skip" or "refuse", got {kinks!r}')
     if dtype is not None and np.dtype(dtype) != np.float64:
         raise ValueError(f"dtype: expected np.float64, in which differences are fine enough, got {np.dtype(dtype)}")
-    if sample is not None and sample < 1:
-        raise ValueError(f"sample: expected a number of coordinates, 1 or more, got {sample}")
+    if sample is not None:
+        check_whole("sample", sample, "a number of coordinates, 1 or more", lambda sample: sample >= 1)
     if isinstance(skip, str) or not set(skip) <= set(BEHAVIOUR):
         raise ValueError(f"skip: expected a tuple of some of {BEHAVIOUR}, got {skip!r}")
     if only is not None and not all(0 <= place < count for place in np.atleast_1d(only)):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..nets import network
+from ..ops.checks import check_instance, check_number, check_whole, is_plain
 from . import contract
 from .line import EPSILON, Line, error_of, exponent, typical
 from .report import WORST, Report, Row, observed
@@ -23,12 +24,20 @@ def check_network(steps, params, running, x, labels, loss_forward, loss_backward
     gradient is named and cannot hide behind a large one.
 
     Returns a Report. Raises AssertionError naming the parameter, or a step that writes into an array that is not its
-    own; TypeError for arrays that are not float64.
+    own; TypeError for arrays that are not float64; TypeError or ValueError for steps, labels or settings that are none.
     """
+    network.check_steps("steps", steps)
+    for name, arrays in (("params", params), ("running", running)):
+        check_instance(name, arrays, dict, "a dict of arrays by full-path name")
+    check_whole("seed", seed, "a whole number from 0 up", lambda seed: seed >= 0)
+    check_whole("directions", directions, "a number from 1 up", lambda directions: directions >= 1)
+    check_number("tolerance", tolerance, "a number of at least 0", lambda tolerance: tolerance >= 0)
     for name, array in [("x", x), *params.items(), *running.items()]:
-        dtype = getattr(array, "dtype", type(array).__name__)
+        dtype = array.dtype if is_plain(array) else type(array).__name__
         if dtype != np.float64:
             raise TypeError(f"{name}: expected a float64 array, got {dtype}")
+        if array is not x and not np.isfinite(array).all():
+            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
 
     def loss(some_steps, some_params, some_x):
         y, caches, _ = network.forward(some_steps, some_params, running, some_x, np.random.default_rng(seed))

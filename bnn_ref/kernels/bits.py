@@ -12,7 +12,7 @@ Read as ±1 the planes stand for Σₙ 2ⁿ (2xⁿ - 1) = 2x - 255, the pixel ce
 
 import numpy as np
 
-from ..ops.checks import is_plain
+from ..ops.checks import as_dtype, check_whole, is_plain
 from .compiled import COMPILED
 from .packing import BITS, pack_float, pack_pixels
 
@@ -20,9 +20,9 @@ WORD = np.dtype(np.uint64)
 
 
 def words(k):
-    """How many words a row of k entries takes: ⌈k/64⌉. Raises ValueError for k < 1."""
-    if k < 1:
-        raise ValueError(f"k: expected at least 1 entry in a row, got {k}")
+    """How many words a row of k entries takes: ⌈k/64⌉. Raises ValueError for k < 1, TypeError for no whole number."""
+    if type(k) is not int or k < 1:                            # asked once a layer and more: it must cost nothing
+        check_whole("k", k, "at least 1 entry in a row", lambda k: k >= 1)
     return -(-k // BITS)
 
 
@@ -54,9 +54,11 @@ def pack(x):
 def unpack(packed, k, dtype=np.int8):
     """Words to ±1: the inverse of `pack`. packed: uint64 (..., words). Returns (..., k) of `dtype`.
 
-    Raises TypeError or ValueError where dtype or width do not fit k, or where padding bits are not 0.
+    Raises TypeError or ValueError where dtype or width do not fit k, or where padding bits are not 0, TypeError for a
+    dtype that has no -1.
     """
     check_words("packed", packed, k)
+    dtype = as_dtype("dtype", dtype, "a dtype that has -1 and +1", lambda found: found.kind in "fi")
     octets = np.ascontiguousarray(packed).astype("<u8", copy=False).view(np.uint8)
     bits = np.unpackbits(octets, axis=-1, count=k, bitorder="little")
     return (2 * bits.astype(np.int8) - 1).astype(dtype)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import environment
+from ..ops.checks import check_whole
 
 numba = environment.import_numba()    # WebAssembly has none: kernels run as plain Python, and NumPy's rung is the best
 COMPILED = numba is not None and not numba.config.DISABLE_JIT
@@ -142,11 +143,10 @@ def threads():
 
 
 def set_threads(count):
-    """Use that many threads from now on; None: as at first. Raises ValueError below 1."""
+    """Use that many threads from now on; None: as at first. Raises ValueError below 1, TypeError for what is no
+    whole number."""
     global _count
-    if count is not None and count < 1:
-        raise ValueError(f"count: expected at least 1 thread, got {count}")
-    _count = count
+    _count = None if count is None else check_whole("count", count, "at least 1 thread", lambda count: count >= 1)
 
 
 def _forget():

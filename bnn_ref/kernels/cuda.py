@@ -8,6 +8,7 @@ but `cuda_tensor` in Python.
 
 import numpy as np
 
+from ..ops.checks import check_dtype, check_numbers, check_shapes
 from . import bits
 from . import cuda_tensor as tensor
 from .device import covering, cuda, on_device, run
@@ -177,7 +178,12 @@ THREADS = 256
 
 
 def cuda_pack(x):
-    """`bits.pack` on the device. x: (m, k), numbers, ±1 or any others. Returns uint64 (m, words), a NumPy array."""
+    """`bits.pack` on the device. x: (m, k), numbers, ±1 or any others. Returns uint64 (m, words), a NumPy array.
+
+    Raises TypeError or ValueError for anything else.
+    """
+    check_numbers("x", x)
+    check_dtype("x", x, x.dtype, "m k")
     x = cuda.to_device(np.ascontiguousarray(x))
     packed = cuda.device_array((x.shape[0], bits.words(x.shape[1])), bits.WORD)
     if x.shape[0]:
@@ -219,8 +225,11 @@ def _sign(x):
 def float_baseline(x, w):
     """x @ w in float32 by the kernel that the paper measures its own by, unoptimised but for shared memory [BNN §4].
 
-    x: float32 (m, k), w: float32 (k, n). Returns float32 (m, n), a NumPy array.
+    x: float32 (m, k), w: float32 (k, n). Returns float32 (m, n), a NumPy array. Raises TypeError or ValueError for
+    anything else.
     """
+    check_dtype("x", x, np.float32, "m k")
+    check_shapes(("x", x, "m k"), ("w", w, "k n"))
     x, w = cuda.to_device(np.ascontiguousarray(x)), cuda.to_device(np.ascontiguousarray(w))
     out = cuda.device_array((x.shape[0], w.shape[1]), np.float32)
     launch_float_baseline(x, w, out)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ops.checks import check_shapes, is_plain
+from ..ops.checks import check_dtype, check_float, check_instance, check_shapes, check_whole, check_writable
 from .compiled import jit
 
 LARGEST = np.iinfo(np.int32).max
@@ -30,30 +30,32 @@ class SparseRows:
     def __post_init__(self):
         check_shapes(("values", self.values, "K"))
         for name in ("indptr", "indices"):
-            array = getattr(self, name)
-            if not is_plain(array) or array.dtype != np.int32 or array.ndim != 1:
-                raise TypeError(f"{name}: expected an int32 array of one dimension, got {_kind(array)}")
+            check_dtype(name, getattr(self, name), np.int32, "K")
         if len(self.indices) != len(self.values):
             raise ValueError(f"indices: expected {len(self.values)}, one for each value, got {len(self.indices)}")
         starts, stops = self.indptr[:-1], self.indptr[1:]
         rises = len(starts) and self.indptr[0] == 0 and self.indptr[-1] == len(self.values)
         if not rises or not (starts <= stops).all():           # compared: an int32 difference may wrap
-            raise ValueError(f"indptr: expected to rise from 0 to {len(self.values)}, for one row at least")
-        if not 1 <= self.columns <= LARGEST:
-            raise ValueError(f"columns: expected from 1 to {LARGEST}, got {self.columns}")
+            raise ValueError(f"indptr: expected to rise from 0 to {len(self.values)}, for one row at least, got "
+                             f"{_ends(self.indptr)}")
+        check_whole("columns", self.columns, f"from 1 to {LARGEST}", lambda columns: 1 <= columns <= LARGEST)
         if len(self.indices) and not 0 <= self.indices.min() <= self.indices.max() < self.columns:
             raise ValueError(f"indices: expected from 0 to {self.columns - 1}, got {self.indices.min()} to "
                              f"{self.indices.max()}")
         ascends = self.indices[:-1] < self.indices[1:]
         ascends[starts[(starts > 0) & (starts < len(self.indices))] - 1] = True  # from one row to the next
         if not ascends.all():
-            raise ValueError("indices: expected ascending columns, none twice, within each row")
+            raise ValueError("indices: expected ascending columns, none twice, within each row, got others")
 
     def __len__(self):
         return len(self.indptr) - 1
 
     def rows(self, chosen):
-        """The chosen rows, in that order, as a dense (n, columns) array: for small matrices."""
+        """The chosen rows, in that order, as a dense (n, columns) array: for small matrices.
+
+        chosen: int64 (n,). Raises TypeError or ValueError for what is no row.
+        """
+        _check_chosen(self, chosen)
         dense = np.zeros((len(chosen), self.columns), self.values.dtype)
         for i, row in enumerate(chosen):
             entries = slice(self.indptr[row], self.indptr[row + 1])
@@ -69,8 +71,8 @@ class SparseRows:
         return SparseRows(indptr, indices, values, len(self))
 
 
-def _kind(x):
-    return f"{x.dtype} of shape {x.shape}" if is_plain(x) else type(x).__name__
+def _ends(numbers):
+    return f"{numbers[0]} to {numbers[-1]} in {len(numbers)}" if len(numbers) else "none"
 
 
 def ebp_first_dense_forward(x, chosen, w_mean, b):
@@ -94,6 +96,9 @@ def ebp_first_dense_step_in_place(h, w_mean, b, dz, cache):
     Raises TypeError or ValueError where dtypes or shapes do not fit.
     """
     x, chosen, rstd = cache
+    for name, array in (("h", h), ("w_mean", w_mean), ("b", b)):
+        check_float(name, array)
+        check_writable(name, array)
     check(x, chosen, ("h", h), ("b", b))
     check_shapes(("h", h, "D M"), ("w_mean", w_mean, "D M"), ("rstd", rstd, "N M"), ("dz", dz, "N M"))
     dmu = dz * rstd
@@ -115,15 +120,19 @@ def ebp_map_dense_forward(x, chosen, h, b):
 
 def check(x, chosen, weights, bias):
     """Raise TypeError or ValueError unless the chosen rows of x, ("name", weights) and ("name", bias) fit together."""
+    check_instance("x", x, SparseRows, "SparseRows")
     sizes = check_shapes(("values", x.values, "K"), (*weights, "D M"), (*bias, "M"))
     if sizes["D"] != x.columns:
         raise ValueError(f"{weights[0]}: expected {x.columns} rows, one for each column of x, got {sizes['D']}")
     if not weights[1].flags.c_contiguous:
         raise ValueError(f"{weights[0]}: expected a C-contiguous array, got another order")
-    if not is_plain(chosen) or chosen.dtype != np.int64 or chosen.ndim != 1:
-        raise TypeError(f"chosen: expected an int64 array of one dimension, got {_kind(chosen)}")
+    _check_chosen(x, chosen)
+
+
+def _check_chosen(x, chosen):
+    check_dtype("chosen", chosen, np.int64, "N")
     if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(x):
-        raise ValueError(f"chosen: expected row numbers from 0 to {len(x) - 1}, got {chosen}")
+        raise ValueError(f"chosen: expected row numbers from 0 to {len(x) - 1}, got {chosen.min()} to {chosen.max()}")
 
 
 @jit

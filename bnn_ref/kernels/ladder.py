@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ops.checks import is_plain
-from . import bits, compiled, panels
+from ..ops.checks import check_instance, check_whole, is_plain
+from . import bits, compiled, limit, machine, panels
 
 LARGEST_K = 2**31 - 1                 # entries in a row: the products are int32
 LARGEST_PLANE_K = LARGEST_K // 255    # and of 8-bit pixels, which weigh up to 255: 8,421,504
@@ -30,6 +30,7 @@ class Rung:
     reads: str                        # words read per output, of `words` in a row
     xors: str                         # XORs per output
     popcounts: str                    # popcounts per output
+    limit: str = limit.COUNT          # the register limit that it cannot pass
 
     @property
     def function(self):
@@ -41,6 +42,9 @@ class Rung:
 
     def missing(self):
         """What the rung needs that this machine lacks, in one line; None where it can run."""
+        if self.name == "lookup" and compiled.COMPILED and not machine.PROCESSOR.shuffle:
+            return ("needs an instruction that shuffles bytes (SSSE3, AVX2, NEON), which this processor lacks or "
+                    "NUMBA_CPU_NAME or NUMBA_CPU_FEATURES leave out")
         if self.module != "cuda":
             return None
         from . import device  # here, because CUDA concerns those alone who use it
@@ -64,6 +68,8 @@ LADDER = (
     Rung("carry_save", "panels", "words are added as bits; only carries are counted", "17/32·words", "words",
          "words/2"),
     Rung("blocks", "panels", "blocks that stay in the caches; threads", "17/32·words", "words", "words/2"),
+    Rung("lookup", "lookup", "four bits at a time are looked up, for two rows at once; slower where vectors have a "
+         "popcount", "25/32·words", "0", "0", limit.LOOK_UP),
     Rung("rows", "panels", "for a few rows of a: b as it lies, lanes along the words", "2·words", "words", "words"),
     Rung("cuda_naive", "cuda", "a GPU: a thread for each output", "2·words", "words", "words"),
     Rung("cuda_tiled", "cuda", "tiles in shared memory, 4 × 4 outputs in a thread's registers", "words/32", "words",
@@ -75,8 +81,7 @@ LADDER = (
 
 def check_operands(a, b, k, largest=LARGEST_K):
     """Raise TypeError or ValueError unless a and b are packed rows of k entries, at most `largest`."""
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-        raise TypeError(f"k: expected a whole number of entries, got {type(k).__name__}")
+    check_whole("k", k, "a whole number of entries")
     if k > largest:
         raise ValueError(f"k: expected at most {largest} entries, whose sums an int32 holds, got {k}")
     for name, operand in (("a", a), ("b", b)):
@@ -93,11 +98,20 @@ def rung(name):
     raise ValueError(f"rung: expected one of {', '.join(rung.name for rung in LADDER)}, got {name!r}")
 
 
-def _best(m):
-    """The rung for m rows of a: operands in the host's memory stay on the CPU, CUDA is there for whoever names it."""
+WITH_PLANES = ("rows", "blocks", "lookup")       # these take bit planes, and weigh them while they add
+
+
+def chosen(m, n, planes=1):
+    """The rung for m rows of a, each of so many planes, and n of b, by what the processor has.
+
+    Where an instruction counts the bits of a vector, that is best; else to look them up, where one shuffles bytes.
+    Operands in the host's memory stay on the CPU; CUDA is there for whoever names it.
+    """
     if not compiled.COMPILED:
         return rung("identity")
-    return rung("rows" if m < panels.FEW_ROWS else "blocks")
+    if min(m * planes, n) < panels.FEW_ROWS:
+        return rung("rows")
+    return rung("lookup" if machine.PROCESSOR.shuffle and not machine.PROCESSOR.popcount else "blocks")
 
 
 def xnor_matmul(a, b, k):
@@ -106,7 +120,8 @@ def xnor_matmul(a, b, k):
     a: uint64 (m, words), b: uint64 (n, words), from `bits.pack`; k: entries in a row, 2,147,483,647 at most.
     Returns int32 (m, n). Raises TypeError or ValueError where the operands are not packed rows of k entries.
     """
-    return _best(len(a) if is_plain(a) and a.ndim else 1)(a, b, k)     # whatever a is, the rung says what it expects
+    sizes = (len(x) if is_plain(x) and x.ndim else 1 for x in (a, b))  # whatever they are, the rung says what it wants
+    return chosen(*sizes)(a, b, k)
 
 
 def plane_matmul(planes, b, k, rung=None):
@@ -121,9 +136,10 @@ def plane_matmul(planes, b, k, rung=None):
         raise ValueError(f"planes: expected shape (rows, 8, words), got {came}")
     bits.check_words("planes", planes, k)
     check_operands(planes[:, 0], b, k, LARGEST_PLANE_K)
-    chosen = rung or _best(len(planes))
+    check_instance("rung", rung, Rung | None, "a Rung of LADDER or None")
+    rung = rung or chosen(len(planes), len(b), 8)
     if not len(planes) or not len(b):
         return np.empty((len(planes), len(b)), np.int32)
-    if chosen.name in ("blocks", "rows"):                          # these weigh the planes while they add
-        return chosen.function(planes, b, k, 8)
-    return sum(chosen.function(planes[:, plane], b, k) << plane for plane in range(8))
+    if rung.name in WITH_PLANES:
+        return rung.function(planes, b, k, 8)
+    return sum(rung.function(planes[:, plane], b, k) << plane for plane in range(8))

@@ -10,7 +10,7 @@ from .lanes import carry_save_tile, differences, plain_tile
 from .recycle import empty
 
 PLAIN, CARRY_SAVE = machine.PLAIN, machine.CARRY_SAVE
-FEW_ROWS = 12                         # of a: below, copying b into panels costs more than the panels save
+FEW_ROWS = 12                         # of a or b: below, copying b into panels costs more than the panels save
 BLOCKS_WORTH = 1 << 21                # pairs of words for which it pays to wake a thread: a quarter of a millisecond
 ROWS_WORTH = 1 << 19                  # and where b comes from memory, a few of them at a time
 FILL_WORTH = 1 << 17                  # and words to copy into panels

@@ -6,7 +6,7 @@ it adds: so a product of k inputs takes k/4 additions and no multiplication. Row
 
 import numpy as np
 
-from ..ops.checks import is_plain
+from ..ops.checks import came, check_whole, is_plain
 from . import bits
 from .compiled import COMPILED, jit, parallel_for
 from .recycle import empty
@@ -37,8 +37,8 @@ def sign_accumulate(x, w, k):
     Raises TypeError or ValueError for operands that do not fit.
     """
     if not is_plain(x) or x.dtype != np.float32:
-        came = x.dtype if is_plain(x) else type(x).__name__
-        raise TypeError(f"x: expected a float32 array, got {came}")
+        raise TypeError(f"x: expected a float32 array, got {came(x)}")
+    check_whole("k", k)
     if x.ndim != 2 or x.shape[1] != k:
         raise ValueError(f"x: expected shape (rows, {k}), got {x.shape}")
     bits.check_words("w", w, k)

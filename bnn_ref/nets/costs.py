@@ -26,6 +26,7 @@ from ..ops import (
     ternary,
 )
 from ..ops import shift_batchnorm as shift_bn
+from ..ops.checks import check_sizes
 from . import network
 
 # --- one picture at test time: the model ---------------------------------------------------------------------------
@@ -147,8 +148,8 @@ def _weight_shape(step):
 
 
 def _fan_in(shape):
-    """Inputs of a unit: the size of weights (D, M) or (M, C, KH, KW) over their M units or channels."""
-    return math.prod(shape) // (shape[0] if len(shape) == 4 else shape[1])
+    """Inputs of a unit: of weights (D, M) or (M, C, KH, KW) for M units or channels."""
+    return math.prod(shape[1:]) if len(shape) == 4 else shape[0]
 
 
 def inference_costs(net, shape):
@@ -171,8 +172,10 @@ def inference_costs(net, shape):
       all of this layer: 8 KiB, 32 KiB, 1 MiB, else DRAM at the middle of its range. Activations are in registers.
       A batch of pictures would share these accesses; so this is the case in which binary weights save most.
 
-    Kinds follow from the steps' functions, from the pixels up. Raises ValueError for a step that is not known here.
+    Kinds follow from the steps' functions, from the pixels up. Raises TypeError or ValueError for a net or a shape
+    that is none, ValueError for a step that is not known here.
     """
+    check_sizes("shape", shape, "C H W")
     params, running = network.zeros(net)
     x, kind, rows = np.full((1, *shape), 1 / 256, np.float32), PIXELS, []       # a grey picture: p = 128
     for step in net:
@@ -250,9 +253,10 @@ def multiplications(net, recipe, params, running, x, labels, rng):
     minibatch (drawing, rounding, the optimizer) and what is done to pictures before the first layer is not in the
     paper's count; the error of the first layer, which nobody needs, is.
 
-    Arguments as of `loop.training_step`. Raises ValueError for a step that is not known here: expectation
+    Arguments and errors as of `loop.training_step`; besides ValueError for a step that is not known here: expectation
     backpropagation is not, since it has a product for variances besides.
     """
+    network.check_steps("net", net)
     charges = []
     watched = tuple(_watched(step, charges) for step in net)
     y, caches, _ = network.forward(watched, params, running, x, rng)
@@ -289,9 +293,10 @@ def _watched(step, charges):
 
 def _normalizing(step, charges):
     def forward(x, gamma, *rest):
+        results = step.forward(x, gamma, *rest)
         count = PER_NORMALIZED * (x.size + gamma.size)
         charges.append(Charge(step.name, "normalization", **{_NORMALIZATIONS[step.forward]: count}))
-        return step.forward(x, gamma, *rest)
+        return results
 
     return forward
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from ..ops import losses, optim
+from ..ops.checks import check_instance, check_sizes, check_whole
 from . import network, steps
 
 PRESETS = ("quick", "long", "paper")               # recipes of minutes, of an hour or two, and the papers' own
@@ -99,8 +100,13 @@ def build(recipe, shape, classes, vocabulary):
 
     Every product is followed by its pooling if there is one, normalization and the activation, in this order; the
     output layer by normalization alone. Convolutions but "valid" ones keep the size of their map.
-    shape: (C, H, W) of a picture. Raises ValueError for a notation that cannot be read or that does not fit.
+    shape: (C, H, W) of a picture. Raises ValueError for a notation that cannot be read or that does not fit, TypeError
+    or ValueError for a recipe, a vocabulary, a shape or classes that are none.
     """
+    check_instance("recipe", recipe, Recipe, "a Recipe")
+    check_instance("vocabulary", vocabulary, Vocabulary, "a Vocabulary")
+    check_sizes("shape", shape, "C H W")
+    check_whole("classes", classes, "a number of classes", lambda classes: classes >= 1)
     blocks = _parse(recipe.net)
     drop_in, drop_hidden = recipe.dropout
     net = []

@@ -23,6 +23,7 @@ from ..ops import (
     ternary,
 )
 from ..ops import shift_batchnorm as shift_bn
+from ..ops.checks import check_float, check_generator
 from .network import Param, Step
 
 DENSE_SHIFTS, CONV_SHIFTS = (None, None), (-4, 3)    # exponents of quantized inputs: in dense layers any, in maps 8
@@ -59,16 +60,18 @@ def _zeros(rng, shape):
     return np.zeros(shape)
 
 
-def _draw_like(rng, array):
-    return rng.random(array.shape, dtype=array.dtype)
+def _draw_like(rng, x, name="x"):
+    check_generator("rng", rng)
+    check_float(name, x)
+    return rng.random(x.shape, dtype=x.dtype)
 
 
 def _draw_like_weight(rng, x, w):
-    return _draw_like(rng, w)
+    return _draw_like(rng, w, "w")
 
 
 def _draw_like_weight_and_input(rng, x, w):
-    return _draw_like(rng, w), _draw_like(rng, x)
+    return _draw_like(rng, w, "w"), _draw_like(rng, x)
 
 
 def _dense_weight(n_in, n_out):
@@ -240,7 +243,8 @@ def flatten_step(name):
 
 
 def _eps_settings(eps, default):
-    return () if eps == default else (float(bn.as_eps(eps, float)),)  # a printed network shows what is not as always
+    eps = float(bn.as_eps(eps, np.zeros(())))
+    return () if eps == default else (eps,)  # a printed network shows what is not as always
 
 
 def batchnorm_step(name, n, eps=bn.EPS):

@@ -6,7 +6,7 @@ batch and all positions.
 
 import numpy as np
 
-from .checks import check_float, check_like, check_shapes
+from .checks import check_float, check_like, check_not_empty, check_number, check_numbers, check_shapes, is_plain
 
 EPS = 1e-4                            # ε, as in the authors' code; PyTorch's is 1e-5, and Keras has 1e-3
 
@@ -19,13 +19,20 @@ def layout(x, *per_unit):
     return ((0, 2, 3), (1, -1, 1, 1)) if x.ndim == 4 else ((0,), (1, -1))
 
 
-def as_eps(eps, dtype):
+def as_eps(eps, like):
     """ε, a number or one for each unit, in the dtype of what it is added to: a NumPy scalar of float64 would turn
-    float32 into float64. Raises ValueError below 0."""
-    eps = np.asarray(eps, dtype)
+    float32 into float64.
+
+    like: an array of a number a unit. Raises TypeError or ValueError for anything else, ValueError below 0.
+    """
+    if not is_plain(eps):
+        return np.asarray(check_number("eps", eps, "a number of at least 0", lambda eps: eps >= 0), like.dtype)
+    check_numbers("eps", eps)
+    if eps.shape not in ((), like.shape):
+        raise ValueError(f"eps: expected a number or {like.shape} of them, got shape {eps.shape}")
     if not ((eps >= 0) & (eps < np.inf)).all():
-        raise ValueError(f"eps: expected a number of at least 0, got {eps}")
-    return eps
+        raise ValueError(f"eps: expected a number of at least 0, got {eps.min()}")
+    return eps.astype(like.dtype)
 
 
 def batchnorm_forward(x, gamma, beta, running_mean, running_var, eps=EPS, *, alpha=0.1):
@@ -36,12 +43,14 @@ def batchnorm_forward(x, gamma, beta, running_mean, running_var, eps=EPS, *, alp
     the caller's arrays stay as they are. A batch of one number per unit has v = 0: then x̂ = 0, a = β and no
     gradient reaches x or γ; that is what the equation says, and such a batch teaches nothing below this layer.
     The BNN authors' code averages 1/√(v + ε) instead of v, BinaryConnect's adds ε to √v instead of v: both differ
-    from this by less than the batch-to-batch noise. Raises TypeError or ValueError for arrays that do not fit.
+    from this by less than the batch-to-batch noise. Raises TypeError or ValueError for arrays that do not fit,
+    ValueError for an empty batch.
     """
     axes, unit = layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),
                          ("running_var", running_var))
+    check_not_empty("x", x)
+    eps, alpha = as_eps(eps, gamma), check_number("alpha", alpha, "a fraction of 1", lambda alpha: 0 <= alpha <= 1)
     mu = x.mean(axis=axes)
-    eps, alpha = as_eps(eps, x.dtype), float(alpha)
     centred = x - mu.reshape(unit)
     v = np.square(centred).mean(axis=axes)
     rstd = 1 / np.sqrt(v + eps)                          # "reciprocal standard deviation"
@@ -75,5 +84,5 @@ def batchnorm_predict(x, gamma, beta, running_mean, running_var, eps=EPS):
     """
     _, unit = layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),
                       ("running_var", running_var))
-    scale = gamma / np.sqrt(running_var + as_eps(eps, x.dtype))
+    scale = gamma / np.sqrt(running_var + as_eps(eps, gamma))
     return (x - running_mean.reshape(unit)) * scale.reshape(unit) + beta.reshape(unit)

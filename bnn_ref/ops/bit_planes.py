@@ -8,7 +8,7 @@ import numpy as np
 
 from . import conv, dense
 from .binarize import sign
-from .checks import check_float, check_shapes
+from .checks import as_dtype, check_dtype, check_float, check_number, check_shapes, check_whole
 
 # Planes hold 0 and 1 while weights are ±1, so a plane's product is *not* the XNOR dot product of two ±1 vectors; with
 # weights stored as bits it is 2 popcount(xⁿ & w) - popcount(xⁿ). An XNOR dot product reads a plane as 2xⁿ - 1 and
@@ -30,7 +30,13 @@ def pixels(x):
 
 
 def bit_plane(p, n, dtype):
-    """xⁿ, the bit of weight 2ⁿ⁻¹ in each pixel: 0 or 1 in `dtype`; x⁸ is the most significant [BNN-6]."""
+    """xⁿ, the bit of weight 2ⁿ⁻¹ in each pixel: 0 or 1 in `dtype`; x⁸ is the most significant [BNN-6].
+
+    p: uint8, any shape; n: 1 to 8. Raises TypeError or ValueError for others.
+    """
+    check_dtype("p", p, np.uint8)
+    check_whole("n", n, "the number of a bit, 1 to 8", lambda n: 1 <= n <= 8)
+    dtype = as_dtype("dtype", dtype, "a dtype of numbers", lambda found: found.kind in "fiu")
     return (p >> (n - 1) & 1).astype(dtype)
 
 
@@ -73,7 +79,7 @@ def bit_plane_conv_forward(x, w, stride, pad, pad_value):
     Raises TypeError or ValueError where dtypes or shapes do not fit or x holds no pixels.
     """
     check_shapes(("x", x, "N C H W"), ("w", w, "M C KH KW"))
-    p, w_b = pixels(x), sign(w)
+    p, w_b, pad_value = pixels(x), sign(w), check_number("pad_value", pad_value)
     rest, _ = conv.conv_forward(np.full((1, *x.shape[1:]), -255, x.dtype), w_b, stride, pad, 256 * pad_value)
     s = np.zeros((len(x), *rest.shape[1:]), x.dtype)
     for n in range(1, 9):

@@ -8,12 +8,11 @@ the paper: a = x w + b is what arrives at the units, z is what they send on.
 import numpy as np
 
 from .binarize import sign
-from .checks import check_float, check_like, check_shapes
+from .checks import check_float, check_like, check_not_empty, check_number, check_shapes
 
 
-def _check_positive(name, value):
-    if not value > 0:
-        raise ValueError(f"{name}: expected a number > 0, got {value}")
+def _positive(name, value):
+    return check_number(name, value, "a number > 0", lambda value: value > 0)
 
 
 # --- round 1: everything through tanh ------------------------------------------------------------------------------
@@ -66,8 +65,7 @@ def boundary(w, sparsity):
     Raises TypeError for anything but a float array, ValueError for λ out of range.
     """
     check_float("w", w)
-    if not 0 <= sparsity < 1:
-        raise ValueError(f"sparsity: expected a fraction 0 <= λ < 1, got {sparsity}")
+    sparsity = check_number("sparsity", sparsity, "a fraction 0 <= λ < 1", lambda sparsity: 0 <= sparsity < 1)
     zeros = int(round(sparsity * w.size, 6))       # 0.29 · 100 is 28.999999999999996 in floats
     if zeros == 0:
         return np.zeros((), w.dtype)     # not min |w|: weights that move later must find no zone to fall into
@@ -98,8 +96,10 @@ def refresh_boundaries(w, b, sparsity):
 
 
 def sparsity_of(w_b):
-    """The fraction of zeros in w_b: λ as it came out. w_b: float array of any shape. Returns a float."""
+    """The fraction of zeros in w_b: λ as it came out. w_b: float array of any shape, not empty. Returns a float.
+    """
     check_float("w_b", w_b)
+    check_not_empty("w_b", w_b)
     return float(np.mean(w_b == 0))
 
 
@@ -165,8 +165,7 @@ def masked_sign_forward(a, width):
     that standard deviation. Returns (z, cache), z as a. Raises TypeError for other arrays, ValueError for the width.
     """
     check_float("a", a)
-    _check_positive("width", width)
-    return sign(a), (a, width)
+    return sign(a), (a, _positive("width", width))
 
 
 def masked_sign_backward(dz, cache):
@@ -192,8 +191,7 @@ def scale_forward(x, factor):
     the largest. Returns (out, cache), out as x. Raises TypeError for other arrays, ValueError for the factor.
     """
     check_float("x", x)
-    _check_positive("factor", factor)
-    factor = float(factor)               # a NumPy scalar of float64 would turn float32 into float64
+    factor = _positive("factor", factor)
     return factor * x, (x, factor)
 
 

@@ -10,13 +10,16 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .binarize import sign, stochastic_sign
-from .checks import check_float, check_not_empty, check_shapes
+from .checks import check_float, check_not_empty, check_number, check_shapes, check_whole
 
 COLUMNS_BYTES = 4 << 30               # of patches at one time: with more images, some after the others
 
 
 def out_size(size, kernel, stride, pad):
-    """(size + 2·pad - kernel) // stride + 1: positions of a kernel along one side. Raises ValueError for none."""
+    """(size + 2·pad - kernel) // stride + 1: positions of a kernel along one side. Raises ValueError for none,
+    TypeError for what is no whole number."""
+    for name, value in (("kernel", kernel), ("stride", stride), ("pad", pad)):
+        check_whole(name, value)
     if stride < 1 or pad < 0:
         raise ValueError(f"stride, pad: expected stride >= 1 and pad >= 0, got {stride} and {pad}")
     if kernel < 1:
@@ -73,6 +76,7 @@ def conv_forward(x, w, stride=1, pad=0, pad_value=0.0):
     check_shapes(("x", x, "N C H W"), ("w", w, "M C KH KW"))
     check_not_empty("x", x)
     check_not_empty("w", w)
+    pad_value = check_number("pad_value", pad_value)
     m, _, *kernel = w.shape
     oh, ow = (out_size(size, k, stride, pad) for size, k in zip(x.shape[2:], kernel))
     s = np.empty((len(x), m, oh * ow), x.dtype)

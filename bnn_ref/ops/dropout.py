@@ -1,11 +1,23 @@
 """Dropout, inverted: the survivors are scaled up in training, so that nothing is left to do at test time."""
 
-from .checks import check_float, check_like
+import numpy as np
+
+from .checks import check_float, check_generator, check_like, check_number
+
+
+def _probability(p):
+    return check_number("p", p, "a probability 0 <= p < 1", lambda p: 0 <= p < 1)
 
 
 def draw_keep(rng, x, p):
-    """Draw which entries of x survive: 1 with probability 1 - p, else 0. Returns an array like x."""
-    return (rng.random(x.shape, dtype=x.dtype) >= p).astype(x.dtype)
+    """Draw which entries of x survive: 1 with probability 1 - p, else 0. Returns an array like x.
+
+    Raises TypeError or ValueError for what is no generator, no float array or no probability.
+    """
+    check_generator("rng", rng)
+    check_float("x", x)
+    p = _probability(p)
+    return np.asarray(rng.random(x.shape, dtype=x.dtype) >= p, x.dtype)
 
 
 def dropout_forward(x, keep, p):
@@ -17,9 +29,7 @@ def dropout_forward(x, keep, p):
     """
     check_float("x", x)
     check_like("keep", keep, "x", x)
-    if not 0 <= p < 1:
-        raise ValueError(f"p: expected a probability 0 <= p < 1, got {p}")
-    scaled_keep = keep / (1 - p)
+    scaled_keep = keep / (1 - _probability(p))
     return x * scaled_keep, scaled_keep
 
 

@@ -45,6 +45,7 @@ def init_h(rng, shape):
 
 def binary_moments(h):
     """<W> = tanh h, Var W = 1 - tanh² h, for W = ±1 with P(W) ∝ exp(h W) [EBP-W]. h: (D, M). Returns both, as h."""
+    check_float("h", h)
     w_mean = np.tanh(h)
     return w_mean, 1 - w_mean * w_mean
 

@@ -11,6 +11,7 @@ from .ebp import check_means, known_inputs, layer_forward, layer_frozen, layer_g
 
 def real_moments(h):
     """<W> = h, Var W = 1, for a normal W [EBP-W]. Returns h: (D, M) and the variance (D, 1), one for all M."""
+    check_shapes(("h", h, "D M"))
     return h, np.ones((len(h), 1), h.dtype)
 
 

@@ -7,12 +7,14 @@ follow from its update, which multiplies the probability of each value by a like
 import numpy as np
 
 from .binarize import sign
-from .checks import check_shapes
+from .checks import check_float, check_like, check_shapes
 from .ebp import check_means, known_inputs, layer_forward, layer_frozen, layer_gradients, random_signs
 
 
 def ternary_moments(hp, hm):
     """<W> = p₊ - p₋, Var W = p₊ + p₋ - <W>², with p₊ : p₀ : p₋ = exp(hp) : 1 : exp(hm) [EBP-W]. Returns both, as hp."""
+    check_float("hp", hp)
+    check_like("hm", hm, "hp", hp)
     top = np.maximum(0, np.maximum(hp, hm))               # the largest exponential is 1: none overflows
     plus, zero, minus = np.exp(hp - top), np.exp(-top), np.exp(hm - top)
     total = plus + zero + minus
@@ -78,6 +80,8 @@ def most_probable(hp, hm):
 
     hp, hm: log-odds of +1 and of -1, each against 0. Returns an array like hp.
     """
+    check_float("hp", hp)
+    check_like("hm", hm, "hp", hp)
     return np.where(np.maximum(hp, hm) >= 0, sign(hp - hm), 0).astype(hp.dtype)
 
 

@@ -9,12 +9,15 @@ import math
 import numpy as np
 from numpy.polynomial import chebyshev
 
+from .checks import check_float
+
 CENTRE = 3.0                          # the x >= 0 that `_to_t` maps to 0; 2 or 4 would do as well
 DEGREE = 24                           # coefficients of a higher degree are below the resolution of float64
 
 
 def phi(z):
     """φ(z) = exp(-z²/2) / √(2π), the standard normal density. z: float array. Returns its shape and dtype."""
+    check_float("z", z)
     return np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
 
@@ -23,6 +26,7 @@ def cdf(z):
 
     Relative error below 1e-12 in the lower tail too, as far down as float64 reaches: Φ(-37) is 5.7e-300.
     """
+    check_float("z", z)
     tail = phi(z) * mills_ratio(np.abs(z))                # Φ(-|z|)
     return np.where(z < 0, tail, 1 - tail)
 
@@ -33,6 +37,7 @@ def log_cdf(z):
     Below 0 it is ln φ + ln R, with R the Mills ratio, from which the exponential is already divided out; above 0 it
     is ln(1 - Φ(-z)), by log1p, since Φ is so close to 1 that rounding would leave nothing.
     """
+    check_float("z", z)
     ratio = mills_ratio(np.abs(z))
     below = np.log(ratio) - z * z / 2 - math.log(2 * math.pi) / 2
     return np.where(z < 0, below, np.log1p(-phi(z) * ratio))
@@ -43,6 +48,7 @@ def phi_over_cdf(z):
 
     z: float array. Returns its shape and dtype.
     """
+    check_float("z", z)
     ratio, density = mills_ratio(np.abs(z)), phi(z)
     return np.where(z < 0, 1 / ratio, density / (1 - density * ratio))
 
@@ -52,6 +58,7 @@ def mills_ratio(x):
 
     x: float array. Returns its shape and dtype. A polynomial, since (x + 1) R(x) hardly varies.
     """
+    check_float("x", np.asarray(x) if isinstance(x, np.generic) else x)      # |z| of no dimensions is a scalar
     return chebyshev.chebval(_to_t(x), COEFFICIENTS[x.dtype]) / (x + 1)
 
 

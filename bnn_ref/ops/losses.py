@@ -6,19 +6,18 @@ from typing import NamedTuple
 import numpy as np
 
 from . import gaussian
-from .checks import check_shapes, is_plain
+from .checks import check_integers, check_number, check_shapes
 
 
 def check_labels(y, labels):
     """Raise TypeError or ValueError unless labels are integers (N,) from 0 to C - 1 for outputs y (N, C)."""
     n, c = check_shapes(("y", y, "N C")).values()
-    if not is_plain(labels) or labels.dtype.kind not in "iu":
-        came = labels.dtype if is_plain(labels) else type(labels).__name__
-        raise TypeError(f"labels: expected an array of integers, got {came}")
+    check_integers("labels", labels)
     if labels.shape != (n,):
         raise ValueError(f"labels: expected shape ({n},), got {labels.shape}")
     if n == 0 or labels.min() < 0 or labels.max() >= c:
-        raise ValueError(f"labels: expected at least one, from 0 to {c - 1}, got {labels}")
+        found = f"{labels.min()} to {labels.max()}" if n else "none"
+        raise ValueError(f"labels: expected at least one, from 0 to {c - 1}, got {found}")
 
 
 def squared_hinge_forward(y, labels):
@@ -39,6 +38,7 @@ def squared_hinge_forward(y, labels):
 def squared_hinge_backward(dloss, cache):
     """dy = -2 t max(0, 1 - t y) / (N·C) · dloss; **exact** [SVM-2]. dloss: a number. Returns dy: (N, C)."""
     t, margin = cache
+    dloss = check_number("dloss", dloss)
     return dloss * (-2 / margin.size) * t * margin
 
 
@@ -59,6 +59,7 @@ def softmax_cross_entropy_forward(y, labels):
 def softmax_cross_entropy_backward(dloss, cache):
     """dy = (softmax(y) - one_hot(labels)) / N · dloss; **exact** [CE-2]. dloss: a number. Returns dy: (N, C)."""
     log_p, labels = cache
+    dloss = check_number("dloss", dloss)
     dy = np.exp(log_p)
     dy[np.arange(len(dy)), labels] -= 1
     return dloss * dy / len(dy)
@@ -86,6 +87,7 @@ def log_likelihood_backward(dloss, cache):
     and the authors' code for binary weights does so with the wrong sign for y = -1; this form never is 0/0.
     """
     y, yz = cache
+    dloss = check_number("dloss", dloss)
     return -dloss * y * gaussian.phi_over_cdf(yz)
 
 

@@ -2,6 +2,10 @@
 
 `params` and `grads` are dicts under full-path names ("fc1.w"), `state` is a dict of such dicts besides the step count
 "t"; none of them is changed. `lr` is one number, or a dict with one for each name (`learning_rates`).
+
+Every step raises TypeError where params, grads or the state are no dicts, an array of theirs is none or of a dtype
+other than its parameter's (float64 gradients would turn float32 parameters), or a setting is no number; ValueError
+where their names or shapes are not those of the parameters, a parameter has no rate, or a setting is out of range.
 """
 
 import math
@@ -10,40 +14,71 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .checks import FLOATS, is_plain
+from .checks import FLOATS, check_instance, check_names, check_number, check_whole, is_plain
 from .powers import ap2
 
 
-def rates_by_name(params, grads, lr):
+def check_params(params):
+    """Raise TypeError unless params is a dict of float32 or float64 arrays by name."""
+    check_instance("params", params, dict, "a dict of arrays by name")
+    for name, w in params.items():
+        if not _is_array(w) or w.dtype not in FLOATS:
+            raise TypeError(f"params: expected a float32 or float64 array for {name}, got {_dtype(w)}")
+
+
+def rates_by_name(params, grads, state, lr, *parts):
     """{name: learning rate}, Python floats: NumPy's would turn float32 weights into float64.
 
-    Raises TypeError or ValueError for gradients that are not, by name, dtype and shape, those of the parameters, or
-    rates that do not name all of them.
+    parts: those of the state that hold an array like each parameter. Raises TypeError or ValueError for gradients or
+    a state that are not, by name, dtype and shape, those of the parameters, or rates that do not name all of them.
     """
-    for what, arrays in (("params", params), ("grads", grads)):
-        if not isinstance(arrays, dict):
-            raise TypeError(f"{what}: expected a dict of arrays by name, got {type(arrays).__name__}")
-    if params.keys() != grads.keys():
-        odd = sorted(params.keys() ^ grads.keys())
-        raise ValueError(f"grads: expected the names of params, got a difference in {', '.join(odd)}")
-    for name, w in params.items():
-        g = grads[name]
-        if _dtype(w) not in FLOATS:
-            raise TypeError(f"params: expected a float32 or float64 array for {name}, got {_dtype(w)}")
-        if _dtype(g) != w.dtype:
-            raise TypeError(f"grads: expected {w.dtype} for {name}, as it is, got {_dtype(g)}")
-        if g.shape != w.shape:
-            raise ValueError(f"grads: expected shape {w.shape} for {name}, got {g.shape}")
+    check_params(params)
+    _check_like("grads", grads, params)
+    check_instance("state", state, dict, "the dict that init or the step before returned")
+    absent = [part for part in ("t", *parts) if part not in state]
+    if absent:
+        raise ValueError(f"state: expected {', '.join(('t', *parts))}, got none of {', '.join(absent)}")
+    check_whole("t", state["t"], "a number of steps of the state", lambda t: t >= 0)
+    for part in parts:
+        _check_like(part, state[part], params)
     rates = lr if isinstance(lr, dict) else dict.fromkeys(params, lr)
     absent = [name for name in params if name not in rates]
     if absent:
         raise ValueError(f"lr: expected a rate for each of params, got none for {', '.join(absent)}")
-    return {name: float(rates[name]) for name in params}
+    return {name: check_number("lr", rates[name]) for name in params}
+
+
+def _check_like(what, arrays, params):
+    """Raise TypeError or ValueError unless the arrays have the names, dtypes and shapes of params."""
+    check_instance(what, arrays, dict, "a dict of arrays by name")
+    if params.keys() != arrays.keys():
+        odd = sorted(map(str, params.keys() ^ arrays.keys()))
+        raise ValueError(f"{what}: expected the names of params, got a difference in {', '.join(odd)}")
+    for name, w in params.items():
+        g = arrays[name]
+        if not _is_array(g) or g.dtype != w.dtype:
+            raise TypeError(f"{what}: expected {w.dtype} for {name}, as it is, got {_dtype(g)}")
+        if g.shape != w.shape:
+            raise ValueError(f"{what}: expected shape {w.shape} for {name}, got {g.shape}")
+
+
+def as_settings(*settings):
+    """The settings of a rule as floats: β, the part of a mean that a step keeps, 0 <= β < 1; ε >= 0, in a divisor.
+
+    Each of them is (name, value). Raises TypeError or ValueError for what is no such number.
+    """
+    return [check_number(name, value, "a number of at least 0", lambda value: value >= 0) if name == "eps" else
+            check_number(name, value, "a number from 0 up to 1, 1 excluded", lambda value: 0 <= value < 1)
+            for name, value in settings]
+
+
+def _is_array(x):
+    """Whether it is a plain array or a NumPy scalar, which is what some functions make of an array of no dimensions."""
+    return is_plain(x) or isinstance(x, np.generic)
 
 
 def _dtype(x):
-    """The dtype of an array or a NumPy scalar; of anything else the name of its type."""
-    return x.dtype if is_plain(x) or isinstance(x, np.generic) else type(x).__name__
+    return x.dtype if _is_array(x) else type(x).__name__
 
 
 def _blocks(*arrays, size=1 << 15):
@@ -58,6 +93,7 @@ def _blocks(*arrays, size=1 << 15):
 
 
 def _zeros(params):
+    check_params(params)
     return {name: np.zeros_like(w) for name, w in params.items()}
 
 
@@ -66,12 +102,13 @@ def _zeros(params):
 
 def sgd_init(params):
     """State of `sgd_step`: the step count alone."""
+    check_params(params)
     return {"t": 0}
 
 
 def sgd_step(params, grads, state, lr):
-    """w ← w - η g [SGD-1]. Raises ValueError where names or shapes of grads are not those of params."""
-    rates = rates_by_name(params, grads, lr)
+    """w ← w - η g [SGD-1]. Raises TypeError or ValueError for arguments that do not fit, see the module."""
+    rates = rates_by_name(params, grads, state, lr)
     return {name: w - rates[name] * grads[name] for name, w in params.items()}, {"t": state["t"] + 1}
 
 
@@ -84,12 +121,13 @@ def momentum_init(params):
 
 
 def _velocities(state, grads, rates, mu):
-    return {name: float(mu) * v - rates[name] * grads[name] for name, v in state["velocity"].items()}
+    return {name: mu * v - rates[name] * grads[name] for name, v in state["velocity"].items()}
 
 
 def momentum_step(params, grads, state, lr, mu=0.9):
-    """v ← μ v - η g, w ← w + v [SGD-2]. Raises ValueError where grads do not fit params."""
-    rates = rates_by_name(params, grads, lr)
+    """v ← μ v - η g, w ← w + v [SGD-2]. Raises TypeError or ValueError for arguments that do not fit, see the module.
+    """
+    rates, (mu,) = rates_by_name(params, grads, state, lr, "velocity"), as_settings(("mu", mu))
     velocity = _velocities(state, grads, rates, mu)
     new_params = {name: w + velocity[name] for name, w in params.items()}
     return new_params, {"t": state["t"] + 1, "velocity": velocity}
@@ -98,11 +136,11 @@ def momentum_step(params, grads, state, lr, mu=0.9):
 def nesterov_step(params, grads, state, lr, mu=0.9):
     """v ← μ v - η g, w ← w + μ v - η g: momentum, looking one step ahead [SGD-3].
 
-    Raises ValueError where grads do not fit params.
+    Raises TypeError or ValueError for arguments that do not fit, see the module.
     """
-    rates = rates_by_name(params, grads, lr)
+    rates, (mu,) = rates_by_name(params, grads, state, lr, "velocity"), as_settings(("mu", mu))
     velocity = _velocities(state, grads, rates, mu)
-    new_params = {name: w + float(mu) * velocity[name] - rates[name] * grads[name] for name, w in params.items()}
+    new_params = {name: w + mu * velocity[name] - rates[name] * grads[name] for name, w in params.items()}
     return new_params, {"t": state["t"] + 1, "velocity": velocity}
 
 
@@ -120,9 +158,10 @@ def adam_step(params, grads, state, lr, beta1=0.9, beta2=0.999, eps=1e-8):
     The factor √(1-β₂ᵗ)/(1-β₁ᵗ) undoes the start at zero; t counts from 1.
     PyTorch adds ε behind that correction, η/(1-β₁ᵗ) · m / (√(u/(1-β₂ᵗ)) + ε), where it counts √(1-β₂ᵗ) times as much:
     0.03 times at first, once at last. So where gradients are not far above ε steps differ, the first by up to 0.7 η.
-    Raises ValueError where grads do not fit params.
+    Raises TypeError or ValueError for arguments that do not fit, see the module.
     """
-    rates = rates_by_name(params, grads, lr)
+    rates = rates_by_name(params, grads, state, lr, "m", "u")
+    beta1, beta2, eps = as_settings(("beta1", beta1), ("beta2", beta2), ("eps", eps))
     t = state["t"] + 1
     correction = math.sqrt(1 - beta2**t) / (1 - beta1**t)
     new_params, m, u = {}, {}, {}
@@ -151,7 +190,8 @@ def _adamax(params, grads, state, lr, beta1, beta2, move):
     move(m, v, rate, correction) -> (what to subtract, the v to store); correction = 1/(1-β₁ᵗ), t from 1, undoes the
     start of m at zero.
     """
-    rates = rates_by_name(params, grads, lr)
+    rates = rates_by_name(params, grads, state, lr, "m", "v")
+    beta1, beta2 = as_settings(("beta1", beta1), ("beta2", beta2))
     t = state["t"] + 1
     correction = 1 / (1 - beta1**t)
     new_params, m, v = {}, {}, {}
@@ -171,15 +211,16 @@ def adamax_step(params, grads, state, lr, beta1=0.9, beta2=0.999, eps=1e-8):
     Adam with the largest recent |g| in the place of √u; v needs no correction, since a maximum does not start low.
     PyTorch adds ε to |g| inside the maximum, v ← max(β₂ v, |g| + ε), and divides by v: where gradients are not far
     above ε the two differ, since its ε decays with v and this one does not.
-    Raises ValueError where grads do not fit params.
+    Raises TypeError or ValueError for arguments that do not fit, see the module.
     """
+    (eps,) = as_settings(("eps", eps))
     return _adamax(params, grads, state, lr, beta1, beta2,
                    lambda m, v, rate, correction: (rate * correction * m / (v + eps), v))
 
 
 def ap2_number(x):
     """AP2 of one number [BNN-A3]. x: a number. Returns a float."""
-    return ap2(np.array(float(x))).item()                # a Python float: it does not widen float32 arrays
+    return ap2(np.array(check_number("x", x))).item()                # a Python float: it does not widen float32 arrays
 
 
 def shift_adamax_init(params):
@@ -199,8 +240,10 @@ def shift_adamax_step(params, grads, state, lr, beta1=0.9, beta2=0.999, eps=2**-
     authors round η/(1-β₁ᵗ) by itself and multiply by the factor: as it is in their MNIST model, by its AP2 in their
     CIFAR-10 model. Steps here differ from theirs by a factor of 2 at most. For an η that is 2^k before the factor, once
     1-β₁ᵗ is 1 up to rounding, they are those of the CIFAR-10 model, and within √2 of the MNIST model's.
-    Raises ValueError where grads do not fit params.
+    Raises TypeError or ValueError for arguments that do not fit, see the module.
     """
+    (eps,) = as_settings(("eps", eps))
+
     def move(m, v, rate, correction):
         v = ap2(v) + eps
         return ap2_number(rate * correction) * m / v, v
@@ -217,7 +260,7 @@ def shift_adamax_printed_step(params, grads, state, lr, beta1=1 - 2**-3, beta2=1
     caption has a βᵗ); no ε guards 1/v (while v = 0 no gradient has come: w stays).
 
     Unlike in `shift_adamax_step`, v is stored unrounded and does decay, and η itself is not rounded.
-    Raises ValueError where grads do not fit params.
+    Raises TypeError or ValueError for arguments that do not fit, see the module.
     """
     def move(m, v, rate, correction):
         divisor = ap2(np.where(v == 0, 1, v))            # AP2(1/v) = 1/AP2(v), and that cannot overflow
@@ -233,8 +276,11 @@ def clip_weights(params, names):
     """Clip the real weights behind binary ones to [-1, 1], right after the update [BC-A1].
 
     A weight that wandered far beyond 1 would have no influence until it had wandered all the way back.
-    names: those to clip. Returns a new dict; the others are passed on as they are.
+    names: those to clip. Returns a new dict; the others are passed on as they are. Raises TypeError for params that are
+    no dict of float arrays and for names that are no set, ValueError for a name that params has not.
     """
+    check_params(params)
+    check_names("names", names, params)
     return {name: np.clip(w, -1, 1) if name in names else w for name, w in params.items()}
 
 

@@ -11,22 +11,22 @@ from pathlib import Path
 import numpy as np
 
 from ..files import DamagedError, atomic_write, read_arrays
-from .checks import check_like, check_shapes
+from .checks import check_like, check_number, check_shapes, check_whole
 
 PICTURE = (1, 2, 3)                   # the axes of one picture in (N, C, H, W)
 LCN_SIGMA = 2.0                       # pixels; the width of the window's Gaussian in the papers' libraries
 FIT_CHUNK = 1000                      # pictures that are float64 at one time during a fit
 
 
-def _check_pictures(x):
+def _check_pictures(x, least=1):
+    """Raise TypeError or ValueError unless x is so many pictures at least, of one pixel at least."""
     check_shapes(("x", x, "N C H W"))
-    if not x.size:
+    if len(x) < least or 0 in x.shape[1:]:
         raise ValueError(f"x: expected at least one picture, got none in shape {x.shape}")
 
 
-def _check_positive(name, value):
-    if not value > 0:
-        raise ValueError(f"{name}: expected a number above 0, got {value}")
+def _positive(name, value):
+    return check_number(name, value, "a number above 0", lambda value: value > 0)
 
 
 # --- centring ------------------------------------------------------------------------------------------------------
@@ -71,10 +71,9 @@ def gcn_forward(x, scale, eps=1e-4):
     difference how pixels were scaled before. x: (N, C, H, W). Returns (out, cache), out as x.
     Raises TypeError or ValueError for another x, ValueError for a scale that is not above 0 or an eps below 0.
     """
-    check_shapes(("x", x, "N C H W"))
-    _check_positive("scale", scale)
-    if not eps >= 0:
-        raise ValueError(f"eps: expected a number of at least 0, got {eps}")
+    _check_pictures(x, least=0)
+    scale = _positive("scale", scale)
+    eps = check_number("eps", eps, "a number of at least 0", lambda eps: eps >= 0)
     centred = x - x.mean(axis=PICTURE, keepdims=True)
     norm = np.sqrt(np.square(centred).sum(axis=PICTURE, keepdims=True))
     rnorm = np.divide(1, norm, out=np.zeros_like(norm), where=norm > eps)  # "reciprocal norm"
@@ -107,7 +106,7 @@ def zca_fit(x, bias=0.1):
     Raises TypeError or ValueError for another x, ValueError for no pictures or a bias that is not above 0.
     """
     _check_pictures(x)
-    _check_positive("bias", bias)
+    bias = _positive("bias", bias)
     mean = x.mean(axis=0, dtype=np.float64)
     covariance = np.zeros((mean.size, mean.size))
     for start in range(0, len(x), FIT_CHUNK):
@@ -168,10 +167,10 @@ def lcn_forward(x, kernel_size, eps=1e-4):
     maximum. x: (N, C, H, W). Returns (out, cache), out as x. Raises TypeError or ValueError for another x,
     ValueError for a kernel_size that is not odd and positive or an eps that is not above 0.
     """
-    check_shapes(("x", x, "N C H W"))
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size: expected an odd number of pixels, 1 at least, got {kernel_size}")
-    _check_positive("eps", eps)
+    _check_pictures(x, least=0)
+    kernel_size = check_whole("kernel_size", kernel_size, "an odd number of pixels, 1 at least",
+                              lambda size: size > 0 and size % 2 == 1)
+    eps = _positive("eps", eps)
     rows, columns = (_window(size, kernel_size, x.dtype) for size in x.shape[2:])
     v = x - _local_mean(x, rows, columns)
     std = np.sqrt(_local_mean(np.square(v), rows, columns))

@@ -7,6 +7,7 @@ reciprocal root for each unit.
 import numpy as np
 
 from .batchnorm import as_eps, batchnorm_backward, layout
+from .checks import check_not_empty, check_number
 from .powers import ap2
 
 EPS = 1e-5                            # ε, as in the authors' code
@@ -25,8 +26,9 @@ def shift_batchnorm_forward(x, gamma, beta, running_mean, running_rstd, eps=EPS,
     """
     axes, unit = layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),
                          ("running_rstd", running_rstd))
+    check_not_empty("x", x)
+    eps, alpha = as_eps(eps, gamma), check_number("alpha", alpha, "a fraction of 1", lambda alpha: 0 <= alpha <= 1)
     mu = x.mean(axis=axes)
-    eps, alpha = as_eps(eps, x.dtype), float(alpha)
     d = x - mu.reshape(unit)
     d_p = ap2(d)                                         # "_p": rounded to a power of two
     v = (d * d_p).mean(axis=axes)
@@ -85,5 +87,6 @@ def shift_batchnorm_predict(x, gamma, beta, running_mean, running_rstd, eps=EPS)
     """
     _, unit = layout(x, ("gamma", gamma), ("beta", beta), ("running_mean", running_mean),
                       ("running_rstd", running_rstd))
+    as_eps(eps, gamma)
     scale = ap2(gamma) * ap2(running_rstd)
     return (x - running_mean.reshape(unit)) * scale.reshape(unit) + beta.reshape(unit)

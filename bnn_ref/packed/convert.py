@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from ..kernels import bits
+from ..nets import network
 from ..ops import (
     batchnorm,
     binarize,
@@ -26,6 +27,7 @@ from ..ops import (
     ternary,
 )
 from ..ops import shift_batchnorm as shift_bn
+from ..ops.checks import check_instance, check_sizes, is_plain
 from .layers import (
     BITS,
     PIXELS,
@@ -39,6 +41,7 @@ from .layers import (
     Geometry,
     PackedNetwork,
     RealLayer,
+    check_affine,
     normalize,
     scaled,
 )
@@ -126,8 +129,13 @@ def pack_network(net, params, running, shape, text=""):
     but for the last, sign, stochastic sign, which is sign at test time, or the rectifier; dropout is nothing at test
     time. params, running: float32. shape: (C, H, W) of a picture; text: a line for people.
     Raises ValueError naming the step that has no form on bits or the array that does not fit or holds NaN or
-    infinity, TypeError naming the array that is not float32.
+    infinity, TypeError naming the array that is not float32, or what is no net, shape or text.
     """
+    network.check_steps("net", net)
+    for name, arrays in (("params", params), ("running", running)):
+        check_instance(name, arrays, dict, "a dict of arrays by full-path name")
+    check_sizes("shape", shape, "C H W")
+    check_instance("text", text, str, "a line of text")
     maps, layers = tuple(shape), []
     fronts, coding, blocks = _blocks(net)
     fronts = tuple(_front(step, params, running) for step in fronts)
@@ -260,8 +268,10 @@ def _arrays(step, params, running, shapes):
     for (source, name), shape in zip(names, shapes):
         name = f"{step.name}.{name}"
         array = source.get(name)
-        came = "nothing" if array is None else f"{array.dtype} {array.shape}"
-        if array is None or array.shape != shape:
+        came = f"{array.dtype} {array.shape}" if is_plain(array) else f"a {type(array).__name__}"
+        if name not in source:
+            came = "nothing"
+        if not is_plain(array) or array.shape != shape:
             raise ValueError(f"{name}: expected float32 {shape}, got {came}")
         if array.dtype != np.float32:
             raise TypeError(f"{name}: expected float32, in which the network was trained, got {came}")
@@ -277,8 +287,11 @@ def find_thresholds(geometry, affine):
     Rounding keeps the order of numbers, so a, computed in floats, still rises or falls with S, and bisection finds
     where its sign changes. It goes by the signs at both ends, not by the scale's: a scale of 0, or so small that
     nothing changes between the ends, is a unit whose bit is always the same. affine: float32 (3, M), as in a RealLayer.
-    Returns t: int32 (M,), in [-bound, bound]; flip: bool (M,).
+    Returns t: int32 (M,), in [-bound, bound]; flip: bool (M,). Raises TypeError or ValueError for a geometry or an
+    affine that is none.
     """
+    check_instance("geometry", geometry, Geometry, "a Geometry")
+    check_affine(geometry, affine)
     def is_plus(sums):
         return normalize(scaled(geometry, sums), affine) >= 0
 

@@ -57,6 +57,7 @@ import numpy as np
 
 from ..files import DamagedError, atomic_write, check_regular
 from ..kernels import bits
+from ..ops.checks import check_instance
 from .layers import BITS, CODINGS, FRONTS, REALS, BitLayer, Front, Geometry, PackedNetwork, RealLayer, check_output
 
 MAGIC = b"\x89BNN\r\n\x1a\n"
@@ -85,8 +86,10 @@ def _aligned(size):
 def save_packed(path, packed):
     """Write a network to `path`, whole or not at all; the same network gives the same bytes.
 
-    Raises ValueError for a text that is not one printable line of at most 1000 bytes, OSError.
+    Raises ValueError for a text that is not one printable line of at most 1000 bytes, TypeError for what is no
+    PackedNetwork, OSError.
     """
+    check_instance("packed", packed, PackedNetwork, "a PackedNetwork")
     text = packed.text.encode()
     if len(text) > MAX_TEXT or not packed.text.isprintable():
         raise ValueError(f"text: expected one printable line of at most {MAX_TEXT} bytes, got {len(text)} bytes: "
@@ -254,13 +257,7 @@ def _layer(data, at, g, sends_bits):
     for name, dtype, shape in _sections(g, sends_bits):
         array, at = _section(data, at, name, dtype, shape)
         arrays.append(array)
-    weights = arrays[0].reshape(len(arrays[0]), -1, bits.words(g.entries))
-    bits.check_words("weights", weights, g.entries)
-    if sends_bits:
-        _check_thresholds(g, *arrays[1:])
-        return BitLayer(g, *arrays), at
-    _check_affine(*arrays[1:])
-    return RealLayer(g, *arrays), at
+    return (BitLayer if sends_bits else RealLayer)(g, *arrays), at
 
 
 def _section(data, at, name, dtype, shape):
@@ -278,15 +275,3 @@ def _section(data, at, name, dtype, shape):
 def _check_zeros(data, start, stop):
     if any(data[start:stop]):
         raise ValueError(f"bytes {start} to {stop - 1}: expected 0")
-
-
-def _check_thresholds(g, thresholds, flips):
-    bits.check_words("flips", flips, g.units)
-    if thresholds.min() < -g.bound or thresholds.max() > g.bound:
-        raise ValueError(f"thresholds: expected at most ±{g.bound}, the sums' range")
-
-
-def _check_affine(affine):
-    mean, scale, beta = affine
-    if not (np.isfinite(mean).all() and np.isfinite(beta).all()) or np.isnan(scale).any():
-        raise ValueError("normalization: expected finite numbers, got NaN or infinity")

@@ -38,10 +38,10 @@ from ..kernels import bits, ladder, packed_conv
 from ..kernels.ladder import plane_matmul
 from ..kernels.recycle import empty
 from ..kernels.sign_accumulate import sign_accumulate
-from ..ops.checks import is_plain
+from ..ops.checks import check_instance, is_plain
 from ..training.loop import finite_logits, scale_pixels
 from .convert import FRONTS
-from .layers import BITS, REALS, BitLayer, normalize, scaled
+from .layers import BITS, REALS, BitLayer, PackedNetwork, normalize, scaled
 
 CHUNK_BYTES = 1 << 23                 # of the largest array on the way, for the pictures that go through at once
 
@@ -52,8 +52,10 @@ def predict(packed, images, rung=None):
 
     images: (N, C, H, W) uint8; rung: the name of a rung of the ladder of products, None for the best. Products of real
     numbers have only one.
-    Returns (N, classes) float32. Raises TypeError or ValueError for images of another dtype or shape.
+    Returns (N, classes) float32. Raises TypeError or ValueError for images of another dtype or shape, or a rung that is
+    none.
     """
+    check_instance("packed", packed, PackedNetwork, "a PackedNetwork")
     if not is_plain(images) or images.dtype != np.uint8:
         if not is_plain(images):
             raise TypeError(f"images: expected a uint8 array, got {type(images).__name__}")
@@ -85,8 +87,13 @@ def _preprocessed(fronts, images):
     """Pictures as they are, or float32 behind all preprocessing."""
     x = scale_pixels(images) if fronts else images
     for front in fronts:
-        x = FRONTS[front.kind](x, *(array if array.ndim else array.item() for array in front.arrays))[0]
+        x = FRONTS[front.kind](x, *(array if array.ndim else _number(array.item()) for array in front.arrays))[0]
     return x
+
+
+def _number(setting):
+    """A setting, which lies in float32, as it was: a window's side is a whole number of pixels."""
+    return int(setting) if setting.is_integer() else setting
 
 
 def _images_at_once(packed):

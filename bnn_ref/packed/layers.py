@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..kernels import bits
+from ..ops.checks import check_dtype, check_instance
 
 EXACT = 1 << 24                       # every integer up to here is a float32, and so is every sum on the way
 LARGEST_WORDS = 1 << 24               # of a unit, all planes: products of 2³⁰ bits, padding too, stay far inside int32
@@ -95,7 +96,7 @@ class Geometry:
         """S is in [-bound, bound]."""
         return self.planes * self.k * max(self.coding.largest + self.coding.origin, abs(self.pad_value))
 
-    @property
+    @functools.cached_property
     def positions(self):
         """(OH, OW) of the product, before pooling."""
         return tuple(size + 2 * self.pad - kernel + 1 for size, kernel in zip(self.maps[1:], self.kernel))
@@ -115,7 +116,7 @@ class Geometry:
         """
         return self.maps[0] if self.coding is BITS else self.k // self.groups
 
-    @property
+    @functools.cached_property
     def words(self):
         """Words of a patch, and of a plane of a unit's weights."""
         return self.k // self.entries * bits.words(self.entries)
@@ -157,12 +158,25 @@ def _inside(size, kernel, positions, pad):
 
 @dataclass(frozen=True, eq=False)     # eq=False: == of arrays has no single truth value
 class BitLayer:
-    """A hidden layer that sends on bits: bit = (S >= threshold) XOR flip is normalization and sign [BNN-1] [BN-3]."""
+    """A hidden layer that sends on bits: bit = (S >= threshold) XOR flip is normalization and sign [BNN-1] [BN-3].
+
+    Raises TypeError or ValueError for arrays that do not fit: kernels trust what is here.
+    """
 
     geometry: Geometry
     weights: np.ndarray               # uint64 (planes·M, words): bits of w_b, plane by plane, in the order KH KW C
     thresholds: np.ndarray            # int32 (M,), in [-bound, bound]
     flips: np.ndarray                 # uint64 (⌈M/64⌉,): a bit a unit
+
+    def __post_init__(self):
+        _check_weights(self.geometry, self.weights)
+        check_dtype("thresholds", self.thresholds, np.int32, "M")
+        _check_shape("thresholds", self.thresholds, (self.geometry.units,))
+        bits.check_words("flips", self.flips, self.geometry.units)
+        _check_shape("flips", self.flips, (bits.words(self.geometry.units),))
+        low, high, bound = self.thresholds.min(), self.thresholds.max(), self.geometry.bound
+        if low < -bound or high > bound:
+            raise ValueError(f"thresholds: expected at most ±{bound}, the sums' range, got {low} to {high}")
 
     @functools.cached_property
     def by_position(self):
@@ -173,11 +187,18 @@ class BitLayer:
 
 @dataclass(frozen=True, eq=False)
 class RealLayer:
-    """A layer that sends on real numbers, (s - mean) · scale + beta: the last one, and those before a rectifier."""
+    """A layer that sends on real numbers, (s - mean) · scale + beta: the last one, and those before a rectifier.
+
+    Raises TypeError or ValueError for arrays that do not fit.
+    """
 
     geometry: Geometry
     weights: np.ndarray               # as in a BitLayer
     affine: np.ndarray                # float32 (3, M): mean, scale, beta
+
+    def __post_init__(self):
+        _check_weights(self.geometry, self.weights)
+        check_affine(self.geometry, self.affine)
 
     @functools.cached_property
     def lacking(self):
@@ -186,6 +207,27 @@ class RealLayer:
             return np.zeros((1, 1), np.int32)
         by_kind, kinds = offsets(self.geometry, self.weights)
         return by_kind if len(by_kind) == 1 else by_kind[kinds]
+
+
+def _check_shape(name, x, shape):
+    if x.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {x.shape}")
+
+
+def _check_weights(geometry, weights):
+    check_instance("geometry", geometry, Geometry, "a Geometry")
+    check_dtype("weights", weights, bits.WORD, "planes·M words")
+    _check_shape("weights", weights, (geometry.planes * geometry.units, geometry.words))
+    bits.check_words("weights", weights.reshape(len(weights), -1, bits.words(geometry.entries)), geometry.entries)
+
+
+def check_affine(geometry, affine):
+    """Raise TypeError or ValueError unless affine is float32 (3, M): mean, scale, beta; the scale may be infinite."""
+    check_dtype("affine", affine, np.float32, "3 M")
+    _check_shape("affine", affine, (3, geometry.units))
+    mean, scale, beta = affine
+    if not (np.isfinite(mean).all() and np.isfinite(beta).all()) or np.isnan(scale).any():
+        raise ValueError("affine: expected finite numbers, got NaN or infinity")
 
 
 # What pictures go through first, by numbers in the file: the shapes of the arrays, for pictures of (C, H, W).
@@ -216,12 +258,20 @@ class Front:
 @dataclass(frozen=True, eq=False, repr=False)
 class PackedNetwork:
     """A trained network as bits: hidden layers, the output layer, a line that tells people what it is, and the
-    preprocessing of pictures if there is any."""
+    preprocessing of pictures if there is any. Raises TypeError for what is none of these."""
 
     layers: tuple                     # of BitLayer and RealLayer
     output: RealLayer
     text: str = ""
     fronts: tuple = ()
+
+    def __post_init__(self):
+        for name, parts, kinds in (("layers", self.layers, BitLayer | RealLayer), ("fronts", self.fronts, Front),
+                                   ("output", (self.output,), RealLayer)):
+            check_instance(name, parts, tuple, "a tuple")
+            for part in parts:
+                check_instance(name, part, kinds, str(kinds))
+        check_instance("text", self.text, str, "a line of text")
 
     @property
     def shape(self):
@@ -245,6 +295,7 @@ def check_output(geometry):
 
 def describe(packed):
     """The network as text: one line a layer with its bytes, and the size against weights in float32."""
+    check_instance("packed", packed, PackedNetwork, "a PackedNetwork")
     layers = *packed.layers, packed.output
     parts = [(front.kind, front.arrays) for front in packed.fronts]
     for layer in layers:

@@ -11,8 +11,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..data import check_parts
 from ..nets import network
-from ..ops import optim
+from ..nets.recipe import Recipe
+from ..ops import losses, optim
+from ..ops.checks import (
+    check_dtype,
+    check_float,
+    check_instance,
+    check_integers,
+    check_not_empty,
+    check_plain,
+    check_whole,
+)
 
 EVALUATION_BATCH = 250
 FAST_WORK = 1e10                      # products from which on kernels pay, with the seconds that they take to load
@@ -31,15 +42,22 @@ class TrainingError(ArithmeticError):
 def check_finite(arrays, when=""):
     """Raise TrainingError, naming the array of the dict, unless all of them hold finite numbers.
 
-    Where an activation is a sign, NaN in the weights below it shows neither in the loss nor in an answer.
+    Where an activation is a sign, NaN in the weights below it shows neither in the loss nor in an answer. Raises
+    TypeError for anything but a dict of float arrays.
     """
+    check_instance("arrays", arrays, dict, "a dict of arrays by name")
     for name, array in arrays.items():
+        check_float(name, array)
         if not np.isfinite(array).all():
             raise TrainingError(f"{name} holds NaN or infinity{when}: {ADVICE}")
 
 
 def finite_logits(logits):
-    """The logits as they came. Raises TrainingError unless they are finite: argmax would make NaN a class."""
+    """The logits as they came. Raises TrainingError unless they are finite: argmax would make NaN a class.
+
+    Raises TypeError for what is no float array.
+    """
+    check_float("logits", logits)
     if not np.isfinite(logits).all():
         raise TrainingError(f"the network answers with NaN or infinity: {ADVICE}")
     return logits
@@ -59,8 +77,16 @@ class State:
     history: tuple = field(default=())  # epoch, lr, loss, valid_error (percent), seconds, cpu_seconds, an epoch
 
 
+def check_seed(seed):
+    """Raise TypeError or ValueError unless `seed` is a whole number from 0 up."""
+    check_whole("seed", seed, "a whole number from 0 up", lambda seed: seed >= 0)
+
+
 def start(net, recipe, seed):
-    """The state before the first epoch: parameters drawn from `seed`."""
+    """The state before the first epoch: parameters drawn from `seed`. Raises TypeError or ValueError for arguments that
+    are none."""
+    check_instance("recipe", recipe, Recipe, "a Recipe")
+    check_seed(seed)
     params, running = network.init(net, np.random.default_rng([seed, 0]))
     return State(0, params, running, recipe.optimizer.init(params), params, running)
 
@@ -68,6 +94,10 @@ def start(net, recipe, seed):
 def go_on(net, recipe, seed, state):
     """The state before the first epoch of a next round: the best parameters of the one before, an optimizer at rest."""
     first = start(net, recipe, seed)
+    check_instance("state", state, State, "a State")
+    absent = first.params.keys() - state.best_params.keys()
+    if absent:
+        raise ValueError(f"state: expected the parameters of net, got none named {', '.join(sorted(absent))}")
     params = {name: state.best_params[name] for name in first.params}
     return replace(first, epoch=state.epoch, params=params, best_params=params, history=state.history)
 
@@ -78,8 +108,9 @@ def scale_pixels(x):
     The BNN authors divide by 255, or centre instead; batch normalization behind the first layer does not see the
     difference, up to rounding and ε. Multiples of 1/256 make sums of ±pixels *exact* in float32, in whatever order they
     are added, up to rows of 65,000: the first layer of a binary network gives one picture the same answer alone, in a
-    batch, and on bits.
+    batch, and on bits. x: uint8, any shape. Raises TypeError for another dtype: what was scaled once is no pixel.
     """
+    check_dtype("x", x, np.uint8)
     return x.astype(np.float32) / np.float32(128) - np.float32(255 / 256)
 
 
@@ -102,12 +133,24 @@ def binary_shapes(net):
 
 
 def batches(x, size):
-    """Split into batches of `size` in order; what remains is a smaller last one."""
+    """Split into batches of `size` in order; what remains is a smaller last one. Raises TypeError or ValueError for
+    what is no array or no size."""
+    check_plain("x", x)
+    if not x.ndim:
+        raise ValueError("x: expected an axis of examples, got shape ()")
+    check_whole("size", size, "at least 1 in a batch", lambda size: size >= 1)
     return [x[i:i + size] for i in range(0, len(x), size)]
 
 
 def statistics_batches(x, order):
-    """Shuffled training pictures in batches of one size, scaled: what `recompute_statistics` averages over."""
+    """Shuffled training pictures in batches of one size, scaled: what `recompute_statistics` averages over.
+
+    x: (N, C, H, W) uint8; order: integers, numbers of pictures. Raises TypeError or ValueError where they do not fit.
+    """
+    check_dtype("x", x, np.uint8, "N C H W")
+    check_integers("order", order, "N")
+    if len(order) and not 0 <= order.min() <= order.max() < len(x):
+        raise ValueError(f"order: expected pictures from 0 to {len(x) - 1}, got {order.min()} to {order.max()}")
     size = min(EVALUATION_BATCH, len(x))
     for part in batches(order[:STATISTICS_IMAGES], size):
         if len(part) == size:
@@ -117,13 +160,17 @@ def statistics_batches(x, order):
 def error_rate(net, params, running, x, labels):
     """Percent of wrong answers at test time. x: (N, C, H, W) uint8; labels: (N,).
 
-    Raises TrainingError where a parameter, a statistic or an answer is not finite.
+    Raises TrainingError where a parameter, a statistic or an answer is not finite, TypeError or ValueError for
+    arguments that do not fit, or no picture.
     """
     check_finite(params)
     check_finite(running)
-    answers = [finite_logits(network.predict(net, params, running, scale_pixels(part))).argmax(axis=1)
-               for part in batches(x, EVALUATION_BATCH)]
-    return 100 * float(np.mean(np.concatenate(answers) != labels))
+    check_dtype("x", x, np.uint8, "N C H W")
+    check_not_empty("x", x)
+    logits = np.concatenate([finite_logits(network.predict(net, params, running, scale_pixels(part)))
+                             for part in batches(x, EVALUATION_BATCH)])
+    losses.check_labels(logits, labels)
+    return 100 * float(np.mean(logits.argmax(axis=1) != labels))
 
 
 @dataclass(frozen=True)
@@ -208,8 +255,13 @@ def train(net, recipe, data, state, seed, tick=lambda epoch, done, total, loss: 
     they write the same bytes in about half the time (`bnn-ref bench train`). Else, and wherever `way` is READABLE, it
     is the equations as they are read that run, to be stepped through.
     Raises TrainingError where the loss is not finite, naming epoch and step, and where a parameter, a statistic or an
-    answer is not at an epoch's end.
+    answer is not at an epoch's end; TypeError or ValueError for arguments that do not fit.
     """
+    network.check_steps("net", net)
+    check_instance("recipe", recipe, Recipe, "a Recipe")
+    check_instance("state", state, State, "a State")
+    check_parts("data", data, ("train", "valid"))
+    check_seed(seed)
     if state.epoch == first:
         running = fitted_statistics(net, state.running, data, fitted)
         state = replace(state, running=running, best_running=running)

@@ -22,7 +22,7 @@ from . import record
 from .loop import State
 
 ARRAY_FIELDS = ("params", "running", "best_params", "best_running")
-LEFT = re.compile(rf"(?:{'|'.join(map(re.escape, RUN_FILES))})(?:{PART})+")     # what a killed program was writing
+LEFT = re.compile(rf"(?:{'|'.join(map(re.escape, RUN_FILES))})(?:{PART})+")       # what a killed program left
 AGAIN = "train again with another --out"
 
 

@@ -37,7 +37,8 @@ from ..kernels import ebp_sparse, ebp_sparse_real
 from ..kernels.ebp_sparse import LARGEST, SparseRows
 from ..ops import ebp, ebp_real, losses
 from ..ops.binarize import sign
-from .loop import TrainingError
+from ..ops.checks import check_generator, check_instance, check_integers, check_not_empty, check_whole
+from .loop import TrainingError, check_seed
 
 KEYS = ("indptr", "indices", "values", "examples", "labels")
 HELP = "`python -m pydoc bnn_ref.training.text_tasks` shows the format"
@@ -68,11 +69,21 @@ TASKS = {
 
 @dataclass(frozen=True, eq=False)
 class TextTask:
-    """Examples x: SparseRows (float32), and labels: int64 (N,), 0 or 1; `name` is what `load_task` was given."""
+    """Examples x: SparseRows (float32), and labels: int64 (N,), 0 or 1; `name` is what `load_task` was given.
+
+    Raises TypeError or ValueError for others.
+    """
 
     name: str
     x: SparseRows
     labels: np.ndarray
+
+    def __post_init__(self):
+        check_instance("x", self.x, SparseRows, "SparseRows")
+        check_integers("labels", self.labels, "N")
+        if self.labels.shape != (len(self.x),) or not set(np.unique(self.labels)) <= {0, 1}:
+            raise ValueError(f"labels: expected {len(self.x)} of them, 0 or 1, got {len(self.labels)} from "
+                             f"{self.labels.min(initial=0)} to {self.labels.max(initial=0)}")
 
 
 def load_task(name, data_dir=None):
@@ -115,6 +126,9 @@ def save_task(path, x, labels, source=None, replace=False):
     if path.suffix.lower() != ".npz":
         raise DataError(f"{path}: a data file's name must end in .npz")
     check_absent(path, replace)
+    check_instance("x", x, SparseRows, "SparseRows")
+    if not isinstance(source, str | None):
+        raise DataError(f"{path}: source must be a line of text, got {type(source).__name__}")
     by_feature = x.transposed()
     arrays = {"indptr": by_feature.indptr, "indices": by_feature.indices, "values": by_feature.values,
               "examples": np.int64(len(x)), "labels": np.asarray(labels)}
@@ -194,10 +208,23 @@ class Network:
 
 
 def init(rng, features, hidden, weights="binary"):
-    """A network that has seen nothing, float32. weights: one of WEIGHTS."""
+    """A network that has seen nothing, float32. weights: one of WEIGHTS.
+
+    Raises TypeError or ValueError for an rng, sizes or weights that are none.
+    """
+    check_generator("rng", rng)
+    for name, size in (("features", features), ("hidden", hidden)):
+        check_whole(name, size, "a number of units, 1 at least", lambda size: size >= 1)
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights: expected one of {', '.join(WEIGHTS)}, got {weights!r}")
     h1, h2 = (ebp.init_h(rng, shape).astype(np.float32) for shape in ((features, hidden), (hidden, 1)))
     kind = WEIGHTS[weights]
     return Network(h1, kind.mean(h1), np.zeros(hidden, np.float32), h2, np.zeros(1, np.float32), kind)
+
+
+def _check(net, task):
+    check_instance("net", net, Network, "a Network, from init")
+    check_instance("task", task, TextTask, "a TextTask")
 
 
 def _check_finite(what, numbers, task):
@@ -211,8 +238,9 @@ def train_step(net, task, chosen):
     """One minibatch of EBP: forward, backward, and SGD at the rate 1 on the summed loss [EBP-4.5].
 
     chosen: (N,) numbers of examples. The first layer of `net` is updated **in place**. Returns (loss, network).
-    Raises TrainingError where what it computes is not finite.
+    Raises TrainingError where what it computes is not finite, TypeError or ValueError for arguments that do not fit.
     """
+    _check(net, task)
     z1, cache1 = net.weights.first_forward(task.x, chosen, net.w1, net.b1)
     a1, cache_a1 = ebp.mean_sign_forward(z1)
     z2, cache2 = net.weights.forward(a1, net.h2, net.b2)
@@ -230,8 +258,9 @@ def answers(net, task, chosen):
     """What the network says, 0 or 1, of the chosen examples: (EBP-P, EBP-D), two integer arrays (N,).
 
     P averages over the weights: the sign of the last mean. D has each weight at its more probable value.
-    Raises TrainingError where what it computes is not finite.
+    Raises TrainingError where what it computes is not finite, TypeError or ValueError for arguments that do not fit.
     """
+    _check(net, task)
     z1, _ = net.weights.first_forward(task.x, chosen, net.w1, net.b1)
     z2, _ = net.weights.forward(ebp.mean_sign_forward(z1)[0], net.h2, net.b2)
     s1, _ = net.weights.first_map(task.x, chosen, net.h1, net.b1)
@@ -242,7 +271,10 @@ def answers(net, task, chosen):
 
 
 def error_rates(net, task, chosen):
-    """Percent of wrong answers among the chosen examples: (EBP-P, EBP-D)."""
+    """Percent of wrong answers among the chosen examples, one at least: (EBP-P, EBP-D). Raises as `answers` does."""
+    _check(net, task)
+    check_integers("chosen", chosen, "N")
+    check_not_empty("chosen", chosen)
     wrong = np.zeros(2)
     for start in range(0, len(chosen), EVALUATION_BATCH):
         part = chosen[start:start + EVALUATION_BATCH]
@@ -252,7 +284,13 @@ def error_rates(net, task, chosen):
 
 def fold_examples(examples, folds, fold):
     """(training, test) numbers of examples for the fold 0 .. folds - 1: as in the authors' code, test examples are
-    neighbours in the file, whose order is random already."""
+    neighbours in the file, whose order is random already.
+
+    Raises TypeError or ValueError for numbers of which none is a fold.
+    """
+    check_whole("examples", examples, "a number of examples from 1 up", lambda examples: examples >= 1)
+    check_whole("folds", folds, f"from 1 to {examples} folds", lambda folds: 1 <= folds <= examples)
+    check_whole("fold", fold, f"from 0 to {folds - 1}", lambda fold: 0 <= fold < folds)
     first, end = ((2 * i * examples + folds) // (2 * folds) for i in (fold, fold + 1))   # rounded, halves upwards
     numbers = np.arange(examples)
     return np.concatenate([numbers[:first], numbers[end:]]), numbers[first:end]
@@ -286,8 +324,13 @@ def cross_validate(task, epochs=3, folds=8, batch=10, hidden=120, seed=0, tick=l
     weights: one of WEIGHTS. The defaults are the paper's. The authors' loop takes eleven examples in a minibatch of
     ten, the last of which begins the next one too; here each example comes once an epoch, and a smaller minibatch may
     end it. tick is called after each epoch of each fold with the two errors.
-    Returns a CrossValidation. Raises ValueError where there are too few examples for so many folds.
+    Returns a CrossValidation. Raises TypeError or ValueError for a task, sizes, weights or a seed that are none,
+    ValueError where there are too few examples for so many folds.
     """
+    check_instance("task", task, TextTask, "a TextTask")
+    for name, number in (("epochs", epochs), ("folds", folds), ("batch", batch), ("hidden", hidden)):
+        check_whole(name, number, "a whole number from 1 up", lambda number: number >= 1)
+    check_seed(seed)
     if not 2 <= folds <= len(task.x):
         raise ValueError(f"folds: expected from 2 to {len(task.x)}, the number of examples, got {folds}")
     p, d = np.zeros((2, folds, epochs))

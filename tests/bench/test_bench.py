@@ -14,14 +14,14 @@ import pytest
 from bnn_ref import packed
 from bnn_ref.bench import contests, report, timing
 from bnn_ref.cli import main
-from bnn_ref.kernels import LADDER, compiled, ladder
+from bnn_ref.kernels import LADDER, compiled, ladder, limit
 from bnn_ref.nets import recipe
 from bnn_ref.papers import bnn
 
 pytest.importorskip("threadpoolctl", reason="timings need the extra `bench`")
 pytestmark = pytest.mark.skipif(not compiled.COMPILED, reason="timings need compiled kernels")
 PAGE = (Path(__file__).resolve().parents[2] / "notebooks" / "speed.md").read_text(encoding="utf-8")
-CPU = [rung.name for rung in LADDER if rung.module != "cuda"]
+CPU = [rung.name for rung in LADDER if rung.module != "cuda" and not rung.missing()]
 
 
 @pytest.fixture(autouse=True)
@@ -64,9 +64,10 @@ def test_a_summary_is_the_median_and_the_spread_around_it():
 
 def test_every_rung_is_timed_beside_its_rivals(square):
     names = {row["name"] for row in square["rows"] if (row["size"], row["threads"]) == (130, 1)}
-    assert {*CPU, "register limit", contests.BLAS, "pack", "copy of its input"} <= names
+    limits = {limit.LABEL + name for name in limit.available()}
+    assert {*CPU, *limits, contests.BLAS, "pack", "copy of its input"} <= names
     assert all(row["median"] > 0 and row["operations"] == 2 * row["size"]**3 for row in square["rows"])
-    assert {row["name"] for row in square["few_rows"]} == {"rows", "blocks", contests.BLAS}
+    assert {row["name"] for row in square["few_rows"]} == {*CPU, contests.BLAS} & {*ladder.WITH_PLANES, contests.BLAS}
     for key in ("machine", "cores", "date", "versions"):
         assert square[key]
 
@@ -125,10 +126,11 @@ def test_tables_name_every_rung_and_the_machine(square, small_mlp):
 
 def test_ratios_are_of_medians():
     rows = [{"size": 64, "threads": 1, "name": name, "operations": 1, "median": median} for name, median in (
-        ("blocks", 2.0), ("lanes", 4.0), (contests.BLAS, 20.0), ("register limit", 1.8), ("PyTorch int8", 3.0),
-        ("pack", 1.0), ("copy of its input", 4.0))]
+        ("blocks", 2.0), ("lanes", 4.0), (contests.BLAS, 20.0), ("register limit, count", 1.8),
+        ("PyTorch int8", 3.0), ("pack", 1.0), ("copy of its input", 4.0))]
     found = dict(report.figures({"bench": "matmul", "rows": rows, "few_rows": []}))
-    assert found["64³: register limit / best rung, 1 thread"] == pytest.approx(0.9)
+    assert found["64³: register limit, count / best rung, 1 thread"] == pytest.approx(0.9)
+    assert found["64³: lanes / blocks, 1 thread"] == 2
     assert found[f"64³: {contests.BLAS} / blocks, 1 thread"] == 10
     assert found["64³: PyTorch int8 / blocks, 1 thread"] == 1.5
     assert found["64³: pack / copy of its float32 input"] == 0.25
@@ -153,7 +155,7 @@ def test_the_command_prints_tables_and_writes_what_was_asked(square, tmp_path, m
     Path("notes.md").write_text("<!-- bench matmul --><!-- /bench matmul -->")
     assert main.main(["bench", "matmul", "--json", "m.json", "--readme", "notes.md"]) == 0
     shown = capsys.readouterr().out
-    assert "| `carry_save` |" in shown and "register limit / best rung" in shown and "m.png" in shown
+    assert "| `carry_save` |" in shown and "register limit, count / best rung" in shown and "m.png" in shown
     assert json.loads(Path("m.json").read_text(encoding="utf-8")) == square
     assert Path("m.png").read_bytes().startswith(b"\x89PNG")
     assert report.tables(square) in Path("notes.md").read_text(encoding="utf-8")

@@ -121,7 +121,7 @@ ONES = np.ones((2, 3), np.float32)
 
 
 @pytest.mark.parametrize("x, w, k, error, message", [
-    (np.ones((2, 3)), np.zeros((1, 1), np.uint64), 3, TypeError, r"^x: expected a float32 array, got float64$"),
+    (np.ones((2, 3)), np.zeros((1, 1), np.uint64), 3, TypeError, r"^x: expected a float32 array, got dtype float64$"),
     ([[1.0]], np.zeros((1, 1), np.uint64), 1, TypeError, r"^x: expected a float32 array, got list$"),
     (ONES, np.zeros((1, 1), np.uint64), 4, ValueError, r"^x: expected shape \(rows, 4\), got \(2, 3\)$"),
     (ONES[0], np.zeros((1, 1), np.uint64), 3, ValueError, r"^x: expected shape \(rows, 3\), got \(3,\)$"),

@@ -387,7 +387,7 @@ def test_log_likelihood_doors(outputs):
             losses.log_likelihood_forward(z, bad)
     with pytest.raises(ValueError, match=r"^labels: expected shape \(3,\), got \(2,\)$"):
         losses.log_likelihood_forward(z, labels[:2])
-    with pytest.raises(TypeError, match=r"^labels: expected an array of integers, got float64$"):
+    with pytest.raises(TypeError, match=r"^labels: expected an array of integers, got dtype float64$"):
         losses.log_likelihood_forward(z, labels.astype(float))
 
 

@@ -298,10 +298,10 @@ def changed(good, at, code, value):
     (HEADER + 64, "<i", -2**31, "layer 1: thresholds: expected at most ±4590"),
     (HEADER + 128, "<Q", 1 << 3, "layer 1: flips: expected 0 in the bits past k = 3"),
     (HEADER + 192, "<Q", 1 << 3, "layer 2: weights: expected 0 in the bits past k = 3"),
-    (-64, "<f", np.nan, "layer 4: normalization: expected finite numbers"),
-    (-52, "<f", np.inf, "layer 4: normalization: expected finite numbers"),
-    (-48, "<f", np.nan, "layer 4: normalization: expected finite numbers"),
-    (-20, "<f", -np.inf, "layer 4: normalization: expected finite numbers"),
+    (-64, "<f", np.nan, "layer 4: affine: expected finite numbers"),
+    (-52, "<f", np.inf, "layer 4: affine: expected finite numbers"),
+    (-48, "<f", np.nan, "layer 4: affine: expected finite numbers"),
+    (-20, "<f", -np.inf, "layer 4: affine: expected finite numbers"),
     (-16, "<f", 1e-30, "layer 4: bytes [0-9]+ to [0-9]+: expected 0"),
 ])
 def test_what_does_not_fit_is_named(load, good, at, code, value, message):
@@ -449,7 +449,7 @@ def test_preprocessing_is_described(mixed, load):
     (192 + 128 + 64 + 128 + 2304, "<f", -3, "preprocessing 4: local: expected an odd number of pixels"),
     (192 + 128 + 64 + 128 + 2304, "<f", 2.5, "preprocessing 4: local: expected an odd number of pixels"),
     (192 + 128 + 64 + 128 + 2304 + 64, "<Q", 1 << 24, "layer 1: weights: expected 0 in the bits past k = 24"),
-    (192 + 128 + 64 + 128 + 2304 + 64 + 128, "<f", np.nan, "layer 1: normalization: expected finite numbers"),
+    (192 + 128 + 64 + 128 + 2304 + 64 + 128, "<f", np.nan, "layer 1: affine: expected finite numbers"),
 ])
 def test_what_does_not_fit_is_named_there_too(load, mixed, at, code, value, message):
     with pytest.raises(PackedError, match=message):

@@ -220,9 +220,10 @@ def test_thousands_of_pictures_count_for_statistics_and_fits():
         raise RuntimeError(f"{len(pictures)} pictures")
 
     net = (network.Step("fitted", None, None, fit=fit),)
-    many = SimpleNamespace(train_x=np.zeros((50_100, 1, 1, 1), np.uint8))
+    x, y = np.zeros((50_100, 1, 1, 1), np.uint8), np.zeros(50_100, int)
+    many = SimpleNamespace(train_x=x, train_y=y, valid_x=x, valid_y=y)
     with pytest.raises(RuntimeError, match="50000 pictures"):
-        next(loop.train(net, None, many, loop.State(0, {}, {}, {}, {}, {}), 0))
+        next(loop.train(net, recipe.Recipe("", 1, 1, (0.1, 0.1)), many, loop.State(0, {}, {}, {}, {}, {}), 0))
 
 
 def test_the_validation_error_is_that_of_the_validation_pictures_after_the_epoch():

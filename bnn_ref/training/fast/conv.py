@@ -15,7 +15,7 @@ from ...kernels.compiled import jit
 from ...kernels.recycle import empty
 from ...ops import conv
 from ...ops.binarize import stochastic_sign
-from ...ops.checks import check_float, check_shapes
+from ...ops.checks import check_float, check_not_empty, check_number, check_shapes
 from .dense import contiguous, pieces, sign
 
 CACHE = 1 << 22                       # bytes of patches at a time
@@ -135,6 +135,13 @@ class _Geometry(NamedTuple):
         return self.oh * self.ow
 
 
+def _check(x, w, pad_value):
+    """As `conv.conv_forward` does, but for pictures of which there are none: kernels trust what they are given."""
+    check_shapes(("x", x, "N C H W"), ("w", w, "M C KH KW"))
+    check_not_empty("w", w)
+    check_number("pad_value", pad_value)
+
+
 def _geometry(x, w, stride, pad):
     sizes = (conv.out_size(size, kernel, stride, pad) for size, kernel in zip(x.shape[2:], w.shape[2:]))
     return _Geometry(*w.shape[2:], *sizes, stride, pad)
@@ -163,7 +170,7 @@ def _add_patches(cols, x, geometry):
 
 def conv_forward(x, w, stride=1, pad=0, pad_value=0.0):
     """Equals `conv.conv_forward`."""
-    check_shapes(("x", x, "N C H W"), ("w", w, "M C KH KW"))
+    _check(x, w, pad_value)
     geometry = _geometry(x, w, stride, pad)
     if not contiguous(x, w):
         return conv.conv_forward(x, w, stride, pad, pad_value)
@@ -223,7 +230,7 @@ def xnor_conv_forward(x, w, stride, pad, pad_value):
 
     x: (N, C, H, W), ±1, not looked at; pad_value: +1 or -1 unless pad is 0.
     """
-    check_shapes(("x", x, "N C H W"), ("w", w, "M C KH KW"))
+    _check(x, w, pad_value)
     geometry = _geometry(x, w, stride, pad)
     if not contiguous(x, w):
         return binary_conv_forward(x, w, stride, pad, pad_value)

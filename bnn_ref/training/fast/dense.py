@@ -38,6 +38,7 @@ def _sign(x, out):
 
 def sign(x):
     """Equals `binarize.sign`. x: float32 or float64, any shape. Returns the same shape and dtype."""
+    check_float("x", x)
     if not contiguous(x):
         return binarize.sign(x)
     out = empty(x.shape, x.dtype)
@@ -48,7 +49,6 @@ def sign(x):
 
 def sign_forward(x):
     """Equals `binarize.sign_forward`."""
-    check_float("x", x)
     return sign(x), x
 
 

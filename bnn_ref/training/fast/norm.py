@@ -10,7 +10,7 @@ import numpy as np
 from ...kernels.compiled import jit
 from ...kernels.recycle import empty
 from ...ops import batchnorm as bn
-from ...ops.checks import check_like
+from ...ops.checks import check_like, check_number
 from .dense import contiguous, pieces
 
 LARGEST = 8192                        # entries of a map: that many are halved DEPTH times at most
@@ -129,7 +129,7 @@ def batchnorm_forward(x, gamma, beta, running_mean, running_var, eps=bn.EPS, *, 
     if not _fits(x, gamma, beta):
         return bn.batchnorm_forward(x, gamma, beta, running_mean, running_var, eps, alpha=alpha)
     rows, p = x.reshape(len(x), -1), x[0, 0].size
-    eps, alpha = bn.as_eps(eps, x.dtype), float(alpha)
+    eps, alpha = bn.as_eps(eps, gamma), check_number("alpha", alpha)
     units, count = len(gamma), x.size // len(gamma)
 
     def mean(kernel, *arrays):

@@ -72,7 +72,9 @@ def accelerate(net):
     net: a tuple of steps. Forward and backward return what those of `net` return, bit for bit, except that backward's
     derivative with respect to the picture is None: training has no use for it. A product runs on bits where the
     steps before it leave nothing but ±1, which their kinds alone decide. Predict is as fast where it is forward.
+    Raises TypeError for what is no tuple of steps.
     """
+    network.check_steps("net", net)
     fast, binary, learns = [], False, False
     for step in net:
         forward, backward = FAST.get(step.forward, step.forward), FAST.get(step.backward, step.backward)

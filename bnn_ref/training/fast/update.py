@@ -10,6 +10,7 @@ import numpy as np
 
 from ...kernels.compiled import jit, parallel_for
 from ...ops import optim
+from ...ops.checks import check_names
 from ...ops.powers import SQRT_HALF
 
 PIECE = 1 << 16                       # weights worth a thread of their own
@@ -19,14 +20,16 @@ BLOCK = 1 << 10                       # weights whose arrays stay in the nearest
 def _in_place(params, grads, states, rates, clip, update):
     """update(w, g, *states, η, whether to clip) over flat pieces of each parameter; returns params.
 
-    states: the dicts of the state that are written to, as params is. Raises ValueError where grads do not fit params,
-    or where an array to be written to is not C-contiguous.
+    states: the dicts of the state that are written to, as params is. Raises TypeError or ValueError for a `clip` that
+    is no set of their names, or where an array to be written to is not C-contiguous or read-only.
     """
+    check_names("clip", clip, params)
+    for name in params:
+        if not all(arrays[name].flags.carray for arrays in (params, *states)):
+            raise ValueError("params: expected C-contiguous arrays to update in place, got another order, or one that "
+                             f"is read-only, in {name}")
     for name, w in params.items():
-        owned = w, *(state[name] for state in states)
-        if not all(array.flags.c_contiguous for array in owned):
-            raise ValueError(f"params: expected C-contiguous arrays to update in place, got another order in {name}")
-        flat = [array.reshape(-1) for array in (w, grads[name], *owned[1:])]
+        flat = [array.reshape(-1) for array in (w, grads[name], *(state[name] for state in states))]
 
         def piece(start, stop, flat=flat, rate=rates[name], clipped=name in clip):
             update(*(array[start:stop] for array in flat), rate, clipped)
@@ -56,10 +59,11 @@ def adam_step_in_place(params, grads, state, lr, clip=(), beta1=0.9, beta2=0.999
     """Equals `optim.adam_step` and then `optim.clip_weights` of the names in `clip`, bit for bit, but **in place**.
 
     The arrays in params, state["m"] and state["u"] are written to and must be C-contiguous; grads stays as it is.
-    Returns (params, new state): the same arrays. Raises ValueError where grads do not fit params, or where an array
-    to be written to is not C-contiguous.
+    Returns (params, new state): the same arrays. Raises as the rules of `optim` do, and ValueError where an array to be
+    written to is not C-contiguous or is read-only; then nothing has been written.
     """
-    rates = optim.rates_by_name(params, grads, lr)
+    rates = optim.rates_by_name(params, grads, state, lr, "m", "u")
+    beta1, beta2, eps = optim.as_settings(("beta1", beta1), ("beta2", beta2), ("eps", eps))
     t = state["t"] + 1
     correction = math.sqrt(1 - beta2**t) / (1 - beta1**t)
 
@@ -103,7 +107,8 @@ def shift_adamax_step_in_place(params, grads, state, lr, clip=(), beta1=0.9, bet
 
     Everything as in `adam_step_in_place`, but that the state is m and v.
     """
-    rates = optim.rates_by_name(params, grads, lr)
+    rates = optim.rates_by_name(params, grads, state, lr, "m", "v")
+    beta1, beta2, eps = optim.as_settings(("beta1", beta1), ("beta2", beta2), ("eps", eps))
     t = state["t"] + 1
     correction = 1 / (1 - beta1**t)
 
