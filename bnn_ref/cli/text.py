@@ -74,8 +74,10 @@ def run_cross_validation(options):
         if run is None:
             folder, run = folders.begin(options, folder, described, held)
         if "test_error" not in run:                    # what was interrupted begins anew: it takes seconds
-            say(f"run folder {folder}", flush=True)
-            run = _cross_validate(folder, run, task, settings)
+            asked = [(f"--{name}", str(settings[name])) for name in ("data", "variant", "epochs", "seed")]
+            with folders.going_on(options, folder, *sum(asked, ())):
+                say(f"run folder {folder}", flush=True)
+                run = _cross_validate(folder, run, task, settings)
         else:
             say(f"{folder} is finished already")
         runs.tidy(folder)

@@ -12,7 +12,7 @@ SUITE = {  # what could go wrong where
     "latin-1": ["exponents"],
     "C locale": ["pack"],
     "C locale, a folder in UTF-8": ["compare"],
-    "a folder that is no UTF-8": ["train default", "evaluate file"],
+    "a folder that is no UTF-8": ["train default", "train texts", "evaluate file"],
     "a folder of commands": ["compare"],
     "a folder of mathematics": ["features"],
     "a folder of a variable": ["compare"],
