@@ -201,8 +201,8 @@ def test_what_is_printed_names_the_best_epoch(seen, capsys):
                         rf"test error with sampled {record['forms']['sampled']:.2f} %\n"
                         rf"test error {record['test_error']:.2f} %\n", printed[printed.index("best validation"):])
     assert f"round 1 of 2: test error {record['rounds'][0]:.2f} %" in printed
-    assert ("binaryconnect on digits: 8FC-10FC, 628 parameters, stochastic, 1,257 training images\nrun folder run\n"
-            in printed)
+    assert "binaryconnect on digits: 8FC-10FC, 628 parameters, stochastic, 1,257 training images\n" in printed
+    assert "; readable steps\nrun folder run\n" in printed
     train("--out", "run", "--resume")
     assert capsys.readouterr().out == "run is finished already\n" + printed[printed.index("best validation"):]
 
@@ -273,7 +273,7 @@ def test_a_second_run_takes_the_next_name(quick, capsys):
     assert "there already" not in capsys.readouterr().out
     for number in (2, 3):
         assert main.main(["train", "float", "--seed", "0"]) == 0
-        said = capsys.readouterr().out.splitlines()[1:3]
+        said = capsys.readouterr().out.splitlines()[2:4]
         assert said == [f"{FLOAT} is there already: this run goes to {FLOAT}-{number}", f"run folder {FLOAT}-{number}"]
         assert contents(f"{FLOAT}-{number}")["params.npz"] == first["params.npz"]
     assert contents(FLOAT) == first
@@ -308,7 +308,7 @@ def test_resume_goes_on_with_the_newest_that_is_not_finished(quick, capsys):
     capsys.readouterr()
     for number in (3, 2):
         assert main.main(["train", "float", "--resume"]) == 0
-        assert capsys.readouterr().out.splitlines()[1] == f"run folder {FLOAT}-{number}"
+        assert capsys.readouterr().out.splitlines()[2] == f"run folder {FLOAT}-{number}"
     assert main.main(["train", "float", "--resume"]) == 0
     assert capsys.readouterr().out.startswith(f"{FLOAT}-4 is finished already\n")
     assert [runs.read(Path(f"{FLOAT}-{number}"))["settings"]["lr"] for number in (2, 3)] == [0.5, 0.25]
