@@ -162,8 +162,7 @@ def _same_arithmetic(job, run, done, exact):
 
     Returns the run. Raises RunError where it changed, and `exact` refuses that.
     """
-    # The equations write the bytes of the kernels, and need not be compiled.
-    now = arithmetic.describe(*job.rounds[0], job.dataset, job.settings["seed"], job.fitted, loop.READABLE)
+    now = arithmetic.describe(*job.rounds[0], job.dataset, job.settings["seed"], job.fitted)
     began = run["arithmetic"] if done else now
     if now["first_step"] != began["first_step"]:
         changed = ", ".join(f"{what} {was}, now {now.get(what)}" for what, was in began.items()
