@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 from .. import data
 from ..nets import recipe
 from ..papers import PAPERS
 from ..training import runs
 from . import text
-from .options import UsageError
+from .options import UsageError, recorded
 
 OWN_PIXELS = 256                      # numbers of a picture from which own ones are as MNIST's, not as the digits
 
@@ -22,10 +21,7 @@ def choose(options):
     how they are shared out.
     """
     module = PAPERS[options.paper]
-    source = options.data or "digits"
-    if source.endswith(".npz"):
-        source = str(Path(source).absolute())
-        _check_name(source)
+    source = recorded(options.data or "digits")
     variants = list(module.VOCABULARIES)
     if options.variant and options.variant not in variants:
         raise UsageError(f"--variant {options.variant}: {options.paper} has {' or '.join(variants)}")
@@ -36,15 +32,6 @@ def choose(options):
             "variant": variant, "epochs": epochs and sum(epochs), "seed": getattr(options, "seed", None) or 0,
             "lr": getattr(options, "lr", None), "batch": getattr(options, "batch", None), "layers": layers,
             "first_epochs": _first_epochs(options.paper, epochs) if epochs else None}
-
-
-def _check_name(source):
-    """Raise UsageError for a path that a text file such as run.json cannot hold."""
-    try:
-        source.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"--data: expected a path in UTF-8, which run.json can record, got {source}; rename the file "
-                         "or folder, or set a UTF-8 locale") from None
 
 
 def _net(options, source, preset, variant):

@@ -3,9 +3,12 @@
 A run of the same name does not end in an error, it takes the next number; what --out names is never written over.
 """
 
+import contextlib
+import shlex
 from pathlib import Path
 
 from ..training import runs
+from .options import UsageError
 from .terminal import say
 
 
@@ -40,3 +43,22 @@ def begin(options, folder, run, held):
     if place != folder:
         say(f"{folder} is there already: this run goes to {place}")
     return place, run
+
+
+@contextlib.contextmanager
+def going_on(options, folder, *more):
+    """Ctrl-C, a reader of the output who left and a disk that is full say how to go on with the run in the folder.
+
+    more: words of the command that --resume does not take from the run.
+    """
+    words = ["bnn-ref", "train", options.paper, "--out", str(folder), "--resume", *more]
+    words += ["--data-dir", options.data_dir] if options.data_dir else []
+    words += ["--readable"] if options.readable else []
+    again = shlex.join(words)
+    try:
+        yield
+    except (KeyboardInterrupt, BrokenPipeError) as stop:
+        raise type(stop)(f"go on with: {again}") from None
+    except OSError as error:
+        raise UsageError(f"{error.filename or folder}: {error.strerror}; the last saved epoch is safe, go on with: "
+                         f"{again}") from None

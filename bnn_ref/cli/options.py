@@ -64,6 +64,17 @@ def layers(text):
         raise argparse.ArgumentTypeError(str(error).removeprefix("net: ")) from None
 
 
+def recorded(source):
+    """A --data as run.json records it: a name, or the whole path. Raises UsageError for one that no text can hold."""
+    source = str(Path(source).absolute()) if source.endswith(".npz") else source
+    try:
+        source.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"--data: expected a path in UTF-8, which run.json can record, got {source}; rename the file "
+                         "or folder, or set a UTF-8 locale") from None
+    return source
+
+
 # --- files that are written ----------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,6 @@ import hashlib
 import platform
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from .. import __version__, data
 from ..files import array_names
 from ..training import record, runs
 from . import folders
-from .options import UsageError
+from .options import UsageError, recorded
 from .terminal import say, write
 
 SETTINGS = {"preset": "paper", "net": "mlp"}                           # what the paper's Table 1 did, and all there is
@@ -52,7 +51,7 @@ def run_cross_validation(options):
                              "(NUMBA_DISABLE_JIT=1 makes these plain Python)")
     if options.epochs and len(options.epochs) > 1:
         raise UsageError("--epochs: a text task is trained in one round, give one number")
-    source = str(Path(options.data).absolute()) if options.data.endswith(".npz") else options.data
+    source = recorded(options.data)
     settings = {"paper": "ebp", "data": source, **SETTINGS, "variant": options.variant or VARIANTS[0],
                 "epochs": sum(options.epochs or (3,)), "lr": None, "batch": None, "layers": None, "first_epochs": None,
                 "seed": options.seed or 0}
@@ -75,8 +74,10 @@ def run_cross_validation(options):
         if run is None:
             folder, run = folders.begin(options, folder, described, held)
         if "test_error" not in run:                    # what was interrupted begins anew: it takes seconds
-            say(f"run folder {folder}", flush=True)
-            run = _cross_validate(folder, run, task, settings)
+            asked = [(f"--{name}", str(settings[name])) for name in ("data", "variant", "epochs", "seed")]
+            with folders.going_on(options, folder, *sum(asked, ())):
+                say(f"run folder {folder}", flush=True)
+                run = _cross_validate(folder, run, task, settings)
         else:
             say(f"{folder} is finished already")
         runs.tidy(folder)

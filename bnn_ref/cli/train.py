@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import platform
-import shlex
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,7 +62,8 @@ def run_train(options):
             runs.tidy(folder)
             say(f"{folder} is finished already")
         else:
-            run = _train_to_the_end(job, run, options.exact, _command_to_go_on(options, folder))
+            with folders.going_on(options, folder):
+                run = _train_to_the_end(job, run, options.exact)
     _report(folder, run)
     return 0
 
@@ -111,34 +111,18 @@ def _refuse_other_origins(folder, run, described):
         raise runs.RunError(f"{folder}: run.json is not as this run began with it; begin another with --out")
 
 
-def _command_to_go_on(options, folder):
-    words = ["bnn-ref", "train", options.paper, "--out", str(folder), "--resume"]
-    words += ["--data-dir", options.data_dir] if options.data_dir else []
-    words += ["--readable"] if options.readable else []
-    return shlex.join(words)
-
-
 # --- from here to the end ------------------------------------------------------------------------------------------
 
 
-def _train_to_the_end(job, run, exact, again):
-    """Train from the last checkpoint, or from the start; returns the finished run.
-
-    Ctrl-C, a reader of the output who left and a disk that is full say how to go on: by the command `again`.
-    """
-    try:
-        done = runs.so_far(job.folder, run)["epoch"]
-        say(f"run folder {job.folder}", flush=True)
-        run = _same_arithmetic(job, run, done, exact)
-        progress = Progress(sum(chosen.epochs for _, chosen in job.rounds), done)
-        state, errors, run = _train_rounds(job, run, done, progress)
-        _draw(job, state)
-        return runs.finish(job.folder, run, state, _results(job, state, errors, progress))
-    except (KeyboardInterrupt, BrokenPipeError) as stop:
-        raise type(stop)(f"go on with: {again}") from None
-    except OSError as error:
-        raise UsageError(f"{error.filename or job.folder}: {error.strerror}; the last saved epoch is safe, go on with: "
-                         f"{again}") from None
+def _train_to_the_end(job, run, exact):
+    """Train from the last checkpoint, or from the start; returns the finished run."""
+    done = runs.so_far(job.folder, run)["epoch"]
+    say(f"run folder {job.folder}", flush=True)
+    run = _same_arithmetic(job, run, done, exact)
+    progress = Progress(sum(chosen.epochs for _, chosen in job.rounds), done)
+    state, errors, run = _train_rounds(job, run, done, progress)
+    _draw(job, state)
+    return runs.finish(job.folder, run, state, _results(job, state, errors, progress))
 
 
 def _announce(job):

@@ -58,4 +58,4 @@ def test_fifos_and_devices_are_refused_at_once(args, capsys):
     assert main.main(args) == 2
     out, error = capsys.readouterr()
     assert error.startswith("bnn-ref: error: ") and error.count("\n") == 1
-    assert "epoch" not in out and not Path("x.bnn").exists() and not Path("x.png").exists()
+    assert "loss" not in out and not Path("x.bnn").exists() and not Path("x.png").exists()

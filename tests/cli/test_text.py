@@ -183,3 +183,15 @@ def test_such_a_run_is_no_network(capsys):
     for command in (["evaluate", "run"], ["pack", "run", "--out", "x.bnn"], ["features", "run", "--out", "x.png"]):
         assert "run: a cross-validation, which leaves an error and no network" in refused(capsys, *command)
     assert "run" in refused(capsys, "compare", "run") and "run" in refused(capsys, "costs", "run")
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch, capsys):
+    command = ["train", "ebp", "--data", "reuters_i6", "--epochs", "2", "--seed", "3", "--data-dir", "data"]
+    with monkeypatch.context() as patch:
+        patch.setattr(text_tasks, "cross_validate", lambda *args, **options: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert main.main(command) == 130
+    again = capsys.readouterr().err.removeprefix("\nbnn-ref: stopped; go on with: bnn-ref ")
+    assert again == ("train ebp --out runs/ebp-binary-mlp-reuters_i6-paper-seed3 --resume --data reuters_i6 --variant "
+                     "binary --epochs 2 --seed 3 --data-dir data\n")
+    assert main.main(again.split()) == 0
+    assert "test error" in capsys.readouterr().out

@@ -14,7 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from bnn_ref.cli import main as program
+from bnn_ref.kernels.ebp_sparse import SparseRows
+from bnn_ref.training import text_tasks
 from tests.cli.made import made_run, save_greys
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,8 +27,9 @@ KERNELS, PICTURES, OWN, WORK, ALL = "kernels", "pictures", "own", "work", "all"
 
 COMMANDS = {  # name: (arguments in a folder that `make` made, what it needs); NAME is a run that has the folder's name
     "train": (["train", "float", "--data", "own.npz", "--epochs", "2", "--out", "new"], {PICTURES, OWN}),
-    "train fast": (["train", "bnn", "--epochs", "1", "--out", "new"], {PICTURES}),
+    "train fast": (["train", "bnn", "--layers", "2x1500", "--epochs", "5", "--out", "new"], {PICTURES, KERNELS}),
     "train default": (["train", "float", "--data", "own.npz", "--epochs", "1"], {PICTURES, OWN}),
+    "train texts": (["train", "ebp", "--data", "texts.npz", "--epochs", "1", "--out", "new"], {KERNELS, OWN}),
     "evaluate": (["evaluate", "NAME"], set()),
     "evaluate rung": (["evaluate", "NAME", "--rung", "loops"], {KERNELS}),
     "evaluate file": (["evaluate", "net.bnn"], {KERNELS}),
@@ -88,8 +93,11 @@ ENVIRONMENTS = {
 
 
 def make(folder):
-    """What the commands need: runs, a packed file, pictures of one's own, a page."""
+    """What the commands need: runs, a packed file, pictures and texts of one's own, a page."""
     save_greys(folder / "own.npz", 10, 250, [0, 1])
+    x = np.random.default_rng(0).integers(1, 9, (24, 3)).astype(np.float32)
+    rows = SparseRows(np.arange(25, dtype=np.int32) * 3, np.tile(np.arange(3, dtype=np.int32), 24), x.ravel(), 3)
+    text_tasks.save_task(folder / "texts.npz", rows, np.arange(24) % 2)
     made_run(folder / "run", "bnn", "deterministic", "digits")
     made_run(folder / "convnet", "bnn", "deterministic", "digits", net="convnet")
     assert program.main(["pack", str(folder / "run"), "--out", str(folder / "net.bnn")]) == 0
