@@ -30,6 +30,7 @@ SUITE = {  # what could go wrong where
     "closed input": ["measure"],
     "closed errors": ["evaluate"],
     "head": ["train", "papers"],
+    "head of an epoch": ["train"],
 }
 
 

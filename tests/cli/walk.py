@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KERNELS, PICTURES, OWN, WORK, ALL = "kernels", "pictures", "own", "work", "all"
 
 COMMANDS = {  # name: (arguments in a folder that `make` made, what it needs); NAME is a run that has the folder's name
-    "train": (["train", "float", "--data", "own.npz", "--epochs", "2", "--out", "new"], {PICTURES, OWN}),
+    "train": (["train", "float", "--data", "own.npz", "--epochs", "40", "--out", "new"], {PICTURES, OWN}),
     "train fast": (["train", "bnn", "--layers", "2x1500", "--epochs", "5", "--out", "new"], {PICTURES, KERNELS}),
     "train default": (["train", "float", "--data", "own.npz", "--epochs", "1"], {PICTURES, OWN}),
     "train texts": (["train", "ebp", "--data", "texts.npz", "--epochs", "1", "--out", "new"], {KERNELS, OWN}),
@@ -54,7 +54,7 @@ class Environment:
 
     variables: dict = field(default_factory=dict)
     folder: bytes = b"work"
-    streams: str = ""                 # as a shell writes it; "head": somebody who reads the first line and leaves
+    streams: str = ""                 # as a shell writes it; "head 3": somebody who reads three lines and leaves
     refused: tuple = ()               # what needs any of these is refused; ALL: every command
     words: str = ""                   # of the refusal
 
@@ -88,7 +88,8 @@ ENVIRONMENTS = {
     "closed input": Environment(streams="<&-"),
     "closed errors": Environment(streams="2>&-"),
     "full errors": Environment(streams="2> /dev/full"),
-    "head": Environment(streams="head"),
+    "head": Environment(streams="head 1"),
+    "head of an epoch": Environment(streams="head 4"),
 }
 
 
@@ -127,7 +128,7 @@ def fault(made, command, name):
     if needs & set(environment.refused):
         right = code == 2 and len(lines) == 1 and environment.words in errors and complaints and not wrote
         return None if right else f"expected code 2, a line with {environment.words!r} and nothing written, {said}"
-    if environment.streams == "head" and code == 1:    # the reader left: a whole file, or a run to go on with
+    if environment.streams.startswith("head") and code == 1:    # the reader left: a whole file, or a run to go on with
         right = not wrote or not command.startswith("train") or "; go on with: bnn-ref train" in errors
         return None if right else f"left without a word, {said}"
     return None if code == 0 and not complaints else f"expected an answer, {said}"
@@ -140,13 +141,13 @@ def _names(folder):
 def _run(arguments, environment, folder):
     """(exit code, standard output, standard error) of a command."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("BNN_REF", "MPL"))}
-    variables |= {"PYTHONPATH": str(ROOT), **environment.variables}
+    variables |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "", **environment.variables}
     call = [sys.executable, "-m", "bnn_ref", *arguments]
-    if environment.streams != "head":
+    if not environment.streams.startswith("head"):
         call = ["sh", "-c", f'exec "$@" {environment.streams}', "sh", *call]
     process = subprocess.Popen(call, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if environment.streams == "head":
-        out = process.stdout.readline()
+    if environment.streams.startswith("head"):
+        out = b"".join(process.stdout.readline() for _ in range(int(environment.streams.split()[1])))
         process.stdout.close()
         errors = process.stderr.read()
         process.stderr.close()
