@@ -83,7 +83,7 @@ def test_what_was_chosen_is_said_first(capsys):
     assert main.main(["train", "bnn", "--data", "own.npz", "--epochs", "2", "--layers", "2x4", "--out", "a"]) == 0
     first, second = capsys.readouterr().out.splitlines()[:2]
     assert first == (f"bnn on {Path('own.npz').absolute()}: 4FC-4FC-2FC, 1,068 parameters, deterministic, "
-                     "90 training images -> a")
+                     "90 training images")
     assert second == "recipe of mnist quick for own pictures of 1 × 16 × 16: epochs 2, batch 100; readable steps"
     assert main.main(["train", "bitwise", "--epochs", "2+1", "--layers", "4", "--out", "b"]) == 0
     assert capsys.readouterr().out.splitlines()[1] == (
