@@ -19,7 +19,8 @@ from . import timing, torch_step
 
 BLAS = "NumPy float32 (BLAS)"
 ALL_RUNGS_TO = 1024                   # larger products only for the rungs that are worth waiting for
-PATIENT_TO = 4096                     # and for the rivals
+SIZES, THOROUGH_SIZES = (1024, 2048, 4096), (1024, 2048, 4096, 8192)
+SLOW = 10.0                           # seconds for one product; a rival that would take longer is left out
 THREADED = ("blocks", "lookup")       # the rungs that are timed on all threads, too
 
 
@@ -48,31 +49,44 @@ def _torch_rivals(torch, kinds, x, w, expected):
     return rivals
 
 
-def matmul(say=lambda text: None, sizes=(1024, 2048, 4096, 8192), side=4096):
+def _patience(thorough):
+    return timing.THOROUGH if thorough else timing.PATIENCE
+
+
+def matmul(say=lambda text: None, thorough=False, sizes=None, side=4096):
     """Every rung this machine can run, its register limits, NumPy's BLAS and PyTorch, on size³ products of ±1; then few
-    rows against side × side weights."""
+    rows against side × side weights.
+
+    A rival of which a smaller product says that this one would take more than 10 s is left out.
+    """
     timing.check_tools()
     rng, rows = np.random.default_rng(0), []
-    for size in sizes:
+    for size in sizes or (THOROUGH_SIZES if thorough else SIZES):
         operands = _operands(size, size, size, rng)
         for count in sorted({1, compiled.threads()}):
-            rows += _square(size, count, *operands, lambda text, size=size, count=count: say(
-                f"{size}³ on {timing.on(count)}: {text}"))
+            rows += _square(size, count, *operands, _slow(rows, size, count), _patience(thorough),
+                            lambda text, size=size, count=count: say(f"{size}³ on {timing.on(count)}: {text}"))
     few = []
     for m in (1, 4, 8, 16, 64):
-        few += _few_rows(m, side, rng, lambda text, m=m: say(f"{m} rows: {text}"))
+        few += _few_rows(m, side, rng, _patience(thorough), lambda text, m=m: say(f"{m} rows: {text}"))
     return {**timing.header("matmul"), "rows": rows, "few_rows": few, "side": side}
 
 
-def _square(size, count, x, w, a, b, say):
-    """Timings of one size on that many threads: a dict a contender."""
+def _slow(rows, size, count):
+    """The names of PyTorch's products that would take too long, by those of the smaller sizes that were timed."""
+    return {row["name"] for row in rows if row["threads"] == count and row["name"].startswith("PyTorch")
+            and row["median"] * (size / row["size"])**3 > SLOW}
+
+
+def _square(size, count, x, w, a, b, slow, patience, say):
+    """Timings of one size on that many threads: a dict a contender. slow: names of PyTorch's that are left out."""
     expected = (x @ w.T).astype(np.int32)
     operations, torch = 2 * size**3, timing.pytorch()
     with timing.on_threads(count):
         contenders = {}
         for candidate in LADDER:
-            slow = candidate.module in ("reference", "loops") or candidate.name == "rows"
-            if (candidate.module == "cuda" or candidate.missing() or (slow and size > ALL_RUNGS_TO)
+            small = candidate.module in ("reference", "loops") or candidate.name == "rows"
+            if (candidate.module == "cuda" or candidate.missing() or (small and size > ALL_RUNGS_TO)
                     or (count > 1 and candidate.name not in THREADED)):
                 continue
             say(f"verifying {candidate.name}")
@@ -81,7 +95,7 @@ def _square(size, count, x, w, a, b, say):
         out = np.empty(expected.shape, np.float32)                 # memory of its own, as the kernels have
         contenders[BLAS] = lambda: np.matmul(x, w.T, out=out)
         if torch:
-            kinds = ("float32", "bfloat16", "int8") if size <= PATIENT_TO else ("int8",)
+            kinds = [kind for kind in ("float32", "bfloat16", "int8") if f"PyTorch {kind}" not in slow]
             contenders |= _torch_rivals(torch, kinds, x, w, expected)
         if count == 1:
             for name in limit.available():
@@ -89,7 +103,7 @@ def _square(size, count, x, w, a, b, say):
             copied = np.empty_like(x)
             contenders["pack"] = lambda: bits.pack(x)
             contenders["copy of its input"] = lambda: np.copyto(copied, x)
-        samples = timing.interleave(contenders, say)
+        samples = timing.interleave(contenders, say, patience)
     return [{"size": size, "threads": count, "name": name, "operations": operations, **timing.summary(times)}
             for name, times in samples.items()]
 
@@ -99,7 +113,7 @@ def _verify(candidate, a, b, k, expected):
         raise AssertionError(f"rung {candidate.name} is wrong for {expected.shape} and k = {k}: not timed")
 
 
-def _few_rows(m, side, rng, say):
+def _few_rows(m, side, rng, patience, say):
     """m rows of a against side × side weights, on one thread."""
     x, w, a, b = _operands(m, side, side, rng)
     expected = (x @ w.T).astype(np.int32)
@@ -110,7 +124,7 @@ def _few_rows(m, side, rng, say):
                 _verify(candidate, a, b, side, expected)
                 contenders[candidate.name] = functools.partial(candidate, a, b, side)
         contenders[BLAS] = lambda: x @ w.T
-        samples = timing.interleave(contenders, say)
+        samples = timing.interleave(contenders, say, patience)
     return [{"rows": m, "name": name, **timing.summary(times)} for name, times in samples.items()]
 
 
@@ -138,7 +152,7 @@ def _each(function, pictures, size):
         function(part)
 
 
-def _inference(what, chosen, shape, count, singles, batch, say):
+def _inference(what, chosen, shape, count, singles, batch, patience, say):
     """Pixels to logits on bits and in NumPy float32, `count` pictures at once and one at a time."""
     timing.check_tools()
     images = np.random.default_rng(1).integers(0, 256, (count, *shape), np.uint8)
@@ -164,7 +178,7 @@ def _inference(what, chosen, shape, count, singles, batch, say):
                     "bits": functools.partial(_each, lambda x: packed.predict(on_bits, x), pictures, size),
                     "floats": functools.partial(_each, in_floats, pictures, size)}
                 samples = timing.interleave(contenders, lambda text, how=how, threads=threads: say(
-                    f"{how}, {timing.on(threads)}: {text}"))
+                    f"{how}, {timing.on(threads)}: {text}"), patience)
                 rows += [{"pictures": len(pictures), "how": how, "threads": threads, "name": name,
                           **timing.summary(times)} for name, times in samples.items()]
     with tempfile.TemporaryDirectory() as folder:
@@ -175,22 +189,22 @@ def _inference(what, chosen, shape, count, singles, batch, say):
     return {**timing.header(what), "net": chosen.net, "rows": rows, "packed_bytes": size, "float32_bytes": floats}
 
 
-def mlp(say=lambda text: None, count=10_000):
+def mlp(say=lambda text: None, thorough=False, count=10_000):
     """The MLP 784-4096×3-10 on 10,000 pictures, random ones: neither speed nor equality depends on what they show."""
     chosen = bnn.RECIPES["mnist", "mlp", "paper"]
-    return _inference("mlp", chosen, (1, 28, 28), count, 100, 1000, say)
+    return _inference("mlp", chosen, (1, 28, 28), count, 100, 1000, _patience(thorough), say)
 
 
-def convnet(say=lambda text: None, count=100):
+def convnet(say=lambda text: None, thorough=False, count=100):
     """The CIFAR-10 ConvNet on 100 pictures, its borders padded with -1."""
     chosen = replace(bnn.RECIPES["cifar10", "convnet", "paper"], pad_value=-1.0)
-    return _inference("convnet", chosen, (3, 32, 32), count, 20, 20, say)
+    return _inference("convnet", chosen, (3, 32, 32), count, 20, 20, _patience(thorough), say)
 
 
 # --- bench train ---------------------------------------------------------------------------------------------------
 
 
-def training(say=lambda text: None, nets=("mlp", "convnet")):
+def training(say=lambda text: None, thorough=False, nets=("mlp", "convnet")):
     """A training step on a minibatch of 100, the MLP 784-1024×3-10 and the MNIST ConvNet: readable, fast, PyTorch's."""
     timing.check_tools()
     rows = []
@@ -202,7 +216,7 @@ def training(say=lambda text: None, nets=("mlp", "convnet")):
                 contenders = _step_contenders(chosen, (1, 28, 28))
                 samples = timing.interleave(
                     contenders, lambda text, kind=kind, threads=threads: say(
-                        f"{kind}, {timing.on(threads)}: {text}"))
+                        f"{kind}, {timing.on(threads)}: {text}"), _patience(thorough))
             rows += [{"net": kind, "threads": threads, "name": name, **timing.summary(times)}
                      for name, times in samples.items()]
     notations = {kind: bnn.RECIPES["mnist", kind, "quick"].net for kind in nets}

@@ -4,6 +4,7 @@ All of it comes from one run's medians, as `contests.py` returns them.
 """
 
 import json
+import re
 
 from ..files import atomic_write
 from ..kernels import limit
@@ -140,6 +141,16 @@ def tables(result):
     source = f"*{result['machine']}, {result['cores']} cores; {versions}; {result['date']}; `bnn-ref bench " \
              f"{result['bench']}`*"
     return "\n\n".join([source, *TABLES[result["bench"]](result)])
+
+
+def beside_others(page, result):
+    """The tables of a page, those of this machine anew: in place of older ones, or behind those of other machines."""
+    own = tables(result)
+    parts = [part for part in re.split(r"\n\n(?=\*[^\n]+, \d+ cores; )", page) if part]
+    machine = f"*{result['machine']}, {result['cores']} cores; "
+    if not any(part.startswith(machine) for part in parts):
+        parts.append(machine)
+    return "\n\n".join(own if part.startswith(machine) else part for part in parts)
 
 
 def save_json(path, result):

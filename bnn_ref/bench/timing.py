@@ -16,17 +16,18 @@ from .. import __version__
 from ..kernels import compiled
 
 ROUNDS = 7                            # of each contender, at least 3 where one takes long
-PATIENCE = 20.0                       # seconds for the rounds of one group of rivals
+PATIENCE, THOROUGH = 5.0, 20.0        # seconds for the rounds of one group of rivals
 SAMPLE, PAUSE = 0.1, 0.05             # seconds of calls for one sample, and before it
 
 
-def interleave(contenders, say=lambda text: None):
+def interleave(contenders, say=lambda text: None, patience=PATIENCE):
     """{name: [seconds, ...]}: each contender once to warm up, then all in turn, round by round.
 
     A sample is the mean of as many calls as take a tenth of a second. Before each there is a pause, because the threads
     of a BLAS go on spinning for a while after its last product, on the core that the next contender wants; and where
     calls are short one that does not count, because memory that lay idle may have to come back first.
-    contenders: {name: function}; a function that returns a float has measured its seconds itself.
+    contenders: {name: function}; a function that returns a float has measured its seconds itself; patience: seconds
+    after which no round begins, but for the first three.
     """
     spent, calls, short = {name: [] for name in contenders}, {}, {}
     for name, contender in contenders.items():
@@ -38,7 +39,7 @@ def interleave(contenders, say=lambda text: None):
         calls[name], short[name] = max(1, min(1000, round(SAMPLE / took))), took < 1
     began = time.perf_counter()
     for number in range(ROUNDS):
-        if number >= 3 and time.perf_counter() - began > PATIENCE:
+        if number >= 3 and time.perf_counter() - began > patience:
             break
         say(f"round {number + 1} of {ROUNDS}")
         for name, contender in contenders.items():

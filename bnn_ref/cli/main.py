@@ -78,7 +78,9 @@ def _parser():
     add_output(command, "--json", "write every sample there")
     add_output(command, "--picture", "picture to write (default: beside --json, or bench-WHAT.png, or the next free "
                "name)", picture=True, default=show.bench_picture)
-    command.add_argument("--readme", type=Path, metavar="FILE", help="put the tables between this file's markers")
+    command.add_argument("--thorough", action="store_true", help="larger products, and more rounds of everything")
+    command.add_argument("--readme", type=Path, metavar="FILE", help="put the tables between this file's markers, "
+                         "beside those of other machines")
 
     command = commands.add_parser("gradcheck", help="verify every backward pass numerically", allow_abbrev=False)
     command.set_defaults(run=show.show_gradcheck)

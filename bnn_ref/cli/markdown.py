@@ -24,6 +24,12 @@ def around(path, name):
     return before + begin, end + after
 
 
+def read_part(path, name):
+    """What stands between the markers now. Raises as `around`."""
+    before, after = around(path, name)
+    return Path(path).read_bytes().decode()[len(before):-len(after)].strip("\n")
+
+
 def write_part(path, name, text):
     """Put `text` between the markers; all else stays as it is. Raises as `around`."""
     before, after = around(path, name)

@@ -17,11 +17,12 @@ def show_bench(options):
     def tick(text):
         if sys.stderr.isatty():
             write(f"\r\x1b[K{text}", sys.stderr)
+        elif text:
+            write(f"{text}\n", sys.stderr)            # to a file: a line for each
 
     try:
-        if options.readme:
-            markdown.around(options.readme, f"bench {options.what}")
-        result = contests.BENCHES[options.what](tick)
+        page = markdown.read_part(options.readme, f"bench {options.what}") if options.readme else None
+        result = contests.BENCHES[options.what](tick, options.thorough)
     except ValueError as error:
         raise UsageError(error) from None
     tick("")
@@ -32,7 +33,7 @@ def show_bench(options):
     if options.json:
         report.save_json(options.json, result)
     if options.readme:
-        markdown.write_part(options.readme, f"bench {options.what}", report.tables(result))
+        markdown.write_part(options.readme, f"bench {options.what}", report.beside_others(page, result))
     return 0
 
 

@@ -37,7 +37,7 @@ def square():
 
 @pytest.fixture(scope="module")
 def small_mlp():
-    return contests._inference("mlp", recipe.Recipe("70FC-30FC", 1, 1, (1, 1)), (1, 9, 7), 120, 3, 50,
+    return contests._inference("mlp", recipe.Recipe("70FC-30FC", 1, 1, (1, 1)), (1, 9, 7), 120, 3, 50, 0.0,
                                lambda text: None)
 
 
@@ -85,7 +85,7 @@ def test_networks_whose_logits_differ_are_not_timed(monkeypatch):
     right = packed.predict
     monkeypatch.setattr(packed, "predict", lambda *args: right(*args) + np.float32(1e-6))
     with pytest.raises(AssertionError, match="logits differ"):
-        contests._inference("mlp", recipe.Recipe("8FC", 1, 1, (1, 1)), (1, 4, 4), 100, 2, 50, lambda text: None)
+        contests._inference("mlp", recipe.Recipe("8FC", 1, 1, (1, 1)), (1, 4, 4), 100, 2, 50, 0.0, lambda text: None)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_the_float_rival_is_the_network_at_its_best(small_mlp):
 
 def test_the_command_prints_tables_and_writes_what_was_asked(square, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(contests.BENCHES, "matmul", lambda say: say("...") or square)
+    monkeypatch.setitem(contests.BENCHES, "matmul", lambda say, thorough: say("...") or square)
     Path("notes.md").write_text("<!-- bench matmul --><!-- /bench matmul -->")
     assert main.main(["bench", "matmul", "--json", "m.json", "--readme", "notes.md"]) == 0
     shown = capsys.readouterr().out
@@ -163,8 +163,43 @@ def test_the_command_prints_tables_and_writes_what_was_asked(square, tmp_path, m
     assert Path("bench-matmul.png").exists()
 
 
+def test_a_machine_has_its_own_tables_on_the_page(square, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    other = {**square, "machine": "Another processor"}
+    page = report.beside_others("", other)
+    assert page == report.tables(other)
+    page = report.beside_others(page, square)
+    assert page == f"{report.tables(other)}\n\n{report.tables(square)}"
+    newer = {**other, "date": "2100-01-01"}
+    assert report.beside_others(page, newer) == f"{report.tables(newer)}\n\n{report.tables(square)}"
+    monkeypatch.setitem(contests.BENCHES, "matmul", lambda say, thorough: square)
+    Path("notes.md").write_text(f"before\n<!-- bench matmul -->\n{page}\n<!-- /bench matmul -->\nafter\n")
+    assert main.main(["bench", "matmul", "--readme", "notes.md"]) == 0
+    assert Path("notes.md").read_text() == f"before\n<!-- bench matmul -->\n{page}\n<!-- /bench matmul -->\nafter\n"
+
+
+def test_what_a_smaller_product_shows_to_be_too_slow_is_left_out():
+    rows = [{"size": 1024, "threads": threads, "name": name, "median": median} for threads, name, median in (
+        (1, "PyTorch int8", 1.26), (2, "PyTorch int8", 1.24), (1, "blocks", 50.0), (1, contests.BLAS, 50.0))]
+    assert contests._slow(rows, 2048, 1) == {"PyTorch int8"} and contests._slow(rows, 2048, 2) == set()
+    assert contests._slow(rows, 4096, 2) == {"PyTorch int8"}
+
+
+def test_how_long_it_takes_is_chosen(monkeypatch):
+    asked = []
+    monkeypatch.setattr(timing, "PATIENCE", 5.0)
+    monkeypatch.setattr(contests, "_square", lambda size, *rest: asked.append((size, rest[-2])) or [])
+    monkeypatch.setattr(contests, "_few_rows", lambda m, side, rng, patience, say: asked.append((m, patience)) or [])
+    for thorough, sizes, patience in ((False, [1024, 2048, 4096], 5.0), (True, [1024, 2048, 4096, 8192], 20.0)):
+        asked.clear()
+        monkeypatch.setattr(contests, "_operands", lambda *sizes: ())
+        contests.matmul(thorough=thorough)
+        assert sorted({size for size, _ in asked if size >= 1024}) == sizes
+        assert {given for _, given in asked} == {patience}
+
+
 def test_markers_are_looked_for_before_minutes_are_spent(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(contests.BENCHES, "mlp", lambda say: pytest.fail("timed"))
+    monkeypatch.setitem(contests.BENCHES, "mlp", lambda say, thorough: pytest.fail("timed"))
     (tmp_path / "notes.md").write_text("nothing")
     assert main.main(["bench", "mlp", "--readme", str(tmp_path / "notes.md")]) == 2
     assert "expected the markers" in capsys.readouterr().err
@@ -188,8 +223,11 @@ def test_the_page_shows_the_rungs_there_are():
         block = re.search(rf"<!-- bench {what} -->\n(.*?)\n<!-- /bench {what} -->", PAGE, re.S)[1]
         assert f"`bnn-ref bench {what}`" in block
         if what == "matmul":
-            shown = re.findall(r"^\| `(\w+)` \| 1 \| .* \| ([^|]*) \|$", block, re.M)
-            assert shown == [(rung.name, rung.change) for rung in LADDER if rung.module != "cuda"]
+            there = [(rung.name, rung.change) for rung in LADDER if rung.module != "cuda"]
+            of_machines = [re.findall(r"^\| `(\w+)` \| 1 \| .* \| ([^|]*) \|$", part, re.M)
+                           for part in re.split(r"^\*.* cores; ", block, flags=re.M)[1:]]
+            assert there in of_machines                # one at least can run all; none shows what is no more
+            assert all(set(shown) <= set(there) for shown in of_machines)
 
 
 def test_the_networks_that_are_timed_are_the_papers():
