@@ -49,7 +49,7 @@ JOBS = (
     _train("bnn", "bnn", "--epochs", "2", "--data", "small.npz"),
     _train("few_multiplications", "few_multiplications", "--epochs", "2", "--data", "small.npz"),
     _train("ebp", "ebp", "--epochs", "2", "--data", "small.npz", pictures=("curves.png",)),
-    _train("bitwise", "bitwise", "--epochs", "1", "--data", "small.npz", pictures=("curves.png",)),
+    _train("bitwise", "bitwise", "--epochs", "2", "--data", "small.npz", pictures=("curves.png",)),
     Job("pack", ("-m", "bnn_ref", "pack", "run", "--out", "done/net.bnn"),
         ("-m", "bnn_ref", "pack", "run", "--out", "done/net.bnn", "--force"), "done/net.bnn", ("net.bnn",)),
     Job("conversion", ("-c", "from tests.kills import convert; convert()"),

@@ -5,7 +5,7 @@ A weight is normal with mean h and variance 1, so that h is the mean weight: no 
 
 import numpy as np
 
-from ..ops.checks import check_shapes
+from ..ops.checks import check_float, check_shapes, check_writable
 from .compiled import jit
 from .ebp_sparse import check, descend
 
@@ -30,8 +30,11 @@ def ebp_real_first_dense_step_in_place(h, b, dz, cache):
     Raises TypeError or ValueError where dtypes or shapes do not fit.
     """
     x, chosen, rstd = cache
+    for name, array in (("h", h), ("b", b)):
+        check_float(name, array)
+        check_writable(name, array)
     check(x, chosen, ("h", h), ("b", b))
-    check_shapes(("h", h, "D M"), ("dz", dz, "N M"), ("rstd", rstd, "N 1"))
+    check_shapes(("h", h, "D M"), ("rstd", rstd, "N 1"), ("dz", dz, "N M"))
     dmu = dz * rstd
     descend(x.indptr, x.indices, x.values, chosen, dmu, h, np.zeros(len(h), np.bool_))
     b -= dmu.sum(axis=0)

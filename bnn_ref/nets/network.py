@@ -89,7 +89,7 @@ def param_specs(steps):
 
 def shapes(steps):
     """({name: shape} of the parameters, {name: shape} of the running statistics) that `init` makes, which can be much
-    memory."""
+    memory. Raises TypeError or ValueError for steps that are none."""
     return ({name: spec.shape for name, spec in param_specs(steps).items()},
             {f"{step.name}.{name}": shape for step in steps for name, shape, _ in step.running})
 

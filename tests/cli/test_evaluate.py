@@ -234,7 +234,7 @@ def test_bitwise_networks_pack_as_they_are(capsys, monkeypatch):
     key, folder = ("digits", "mlp", "quick", "two-bit"), "run"
     chosen = bitwise.RECIPES[key]
     monkeypatch.setitem(bitwise.RECIPES, key, replace(chosen, before=replace(chosen.before, epochs=1)))
-    printed(capsys, "train", "bitwise", "--variant", "two-bit", "--epochs", "1", "--out", folder)
+    printed(capsys, "train", "bitwise", "--variant", "two-bit", "--epochs", "1+1", "--out", folder)
     in_floats = printed(capsys, "evaluate", folder)
     printed(capsys, "pack", folder, "--out", "net.bnn")
     assert printed(capsys, "evaluate", "net.bnn") == in_floats

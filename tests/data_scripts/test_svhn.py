@@ -405,7 +405,7 @@ def test_broken_promises_leave_the_old_file(case, tmp_path):
     path = tmp_path / "mine.npz"
     path.write_bytes(b"old")
     with pytest.raises(DataError) as caught:
-        save(path, **arrays(train_x=value))
+        save(path, **arrays(train_x=value), replace=True)
     assert str(caught.value).startswith(f"{path}: ") and words in str(caught.value)
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["mine.npz"]
 
@@ -433,5 +433,5 @@ def test_an_interruption_between_pieces_leaves_the_old_file(tmp_path):
     save(path, **arrays())
     before = path.read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        save(path, **arrays(train_x=Pieces(X.shape, interrupted())))
+        save(path, **arrays(train_x=Pieces(X.shape, interrupted())), replace=True)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["mine.npz"]

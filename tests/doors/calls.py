@@ -6,7 +6,17 @@ import inspect
 import numpy as np
 
 from bnn_ref import data, derivatives, gradcheck, packed
-from bnn_ref.kernels import LADDER, bits, cuda, device, ebp_sparse, ladder, packed_conv, sign_accumulate
+from bnn_ref.kernels import (
+    LADDER,
+    bits,
+    cuda,
+    device,
+    ebp_sparse,
+    ebp_sparse_real,
+    ladder,
+    packed_conv,
+    sign_accumulate,
+)
 from bnn_ref.kernels.compiled import COMPILED
 from bnn_ref.nets import costs, filters, network, recipe, steps
 from bnn_ref.ops import (
@@ -163,6 +173,7 @@ def _never(*names_and_forms):
 
 ORDERS = ("another order", "every other", "backwards")
 C_ORDER = _never("h", "w_mean", *ORDERS)
+REAL_SPARSE_CACHE = ebp_sparse_real.ebp_real_first_dense_forward(ROWS, CHOSEN, W, B)[1]
 SPARSE_CACHE = ebp_sparse.ebp_first_dense_forward(ROWS, CHOSEN, np.tanh(W), B)[1]
 
 
@@ -205,6 +216,14 @@ KERNEL_CALLS = (
          {"h": W, "w_mean": np.tanh(W), "b": B, "dz": RNG.standard_normal((2, 5)).astype(F32)},
          silent=("h", "w_mean", "b", "dz"), writes=("h", "w_mean", "b"),
          allowed=(*C_ORDER, *_never("h", "w_mean", "b", "read-only"))),
+    call(ebp_sparse_real.ebp_real_first_dense_forward, x=ROWS, chosen=CHOSEN, h=W, b=B).but(
+        silent=("h", "b"), allowed=C_ORDER),
+    call(ebp_sparse_real.ebp_real_map_dense_forward, x=ROWS, chosen=CHOSEN, h=W, b=B).but(
+        silent=("h", "b"), allowed=C_ORDER),
+    Call("kernels.ebp_sparse_real.ebp_real_first_dense_step_in_place",
+         lambda h, b, dz: ebp_sparse_real.ebp_real_first_dense_step_in_place(h, b, dz, REAL_SPARSE_CACHE),
+         {"h": W, "b": B, "dz": RNG.standard_normal((2, 5)).astype(F32)},
+         silent=("h", "b", "dz"), writes=("h", "b"), allowed=(*C_ORDER, *_never("h", "b", "read-only"))),
     call(packed_conv.im2col,
          x=PIXELS.reshape(1, 4, 7), length=1, pad=1, fill=0, out=np.zeros((1, 4, 7, 3, 3), np.uint8)).but(
         silent=("x", "fill"), writes=("out",), allowed=(("fill", "a fraction"), *_never("out", "read-only"))),
@@ -257,7 +276,7 @@ NET_CALLS = (
        batches=[X_NET[:3], X_NET[3:]]).but(any_shape=("batches",)),
     of_net(network.freeze, steps=NET, params=NET_PARAMS, running=RUNNING, x=X_NET,
        rng=np.random.default_rng(0)).but(any_shape=("params", "running", "x")),
-    of_net(network.param_specs, steps=NET), of_net(network.describe, steps=NET),
+    of_net(network.param_specs, steps=NET), of_net(network.shapes, steps=NET), of_net(network.describe, steps=NET),
     of_net(recipe.build, recipe=RECIPE, shape=(1, 4, 3), classes=3, vocabulary=VOCABULARY),
     of_net(filters.slice_codes, w=RNG.standard_normal((4, 3, 3, 3)).astype(F32)).but(any_shape=("w",)),
     of_net(filters.unique_filters, w=RNG.standard_normal((4, 3, 3, 3)).astype(F32)).but(any_shape=("w",)),
@@ -412,11 +431,12 @@ def files(folder):
     data.save(path, **held)
     packed.save_packed(folder / "net.bnn", ON_BITS)
     return (
-        call(data.save, path=path, **held, source="nowhere").but(
-            any_shape=tuple(held), allowed=(("train_y", "a large entry"),)),
+        Call("data.save", lambda **given: data.save(**given, replace=True), {"path": path, **held, "source": "nowhere"},
+             any_shape=tuple(held), allowed=(("train_y", "a large entry"), ("source", "None"))),
         call(data.load, source=path),
-        call(text_tasks.save_task, path=str(folder / "task.npz"), x=ROWS, labels=np.array([0, 1, 1]),
-             source="nowhere").but(any_shape=("labels",)),
+        Call("training.text_tasks.save_task", lambda **given: text_tasks.save_task(**given, replace=True),
+             {"path": str(folder / "task.npz"), "x": ROWS, "labels": np.array([0, 1, 1]), "source": "nowhere"},
+             any_shape=("labels",), allowed=(("source", "None"),)),
         call(packed.save_packed, path=str(folder / "other.bnn"), packed=ON_BITS),
         call(packed.load_packed, path=str(folder / "net.bnn")),
     )
@@ -467,7 +487,8 @@ CALLS = (*OPS, *KERNEL_CALLS, *NET_CALLS, *TRAINING_CALLS, *_fast(), *PACKED_CAL
 # The reason, and the functions: "module.*" are all of a module that are not in the table.
 REASONS = {
     "takes no arrays: names, numbers, shapes, folders, results as dicts": (
-        "advice.*", "bench.*", "data.data_folder", "files.*", "lesson.*", "nets.inputs.*",
+        "advice.*", "bench.*", "data.data_folder", "data.check_absent", "environment.*", "kernels.ladder.chosen",
+        "files.*", "lesson.*", "nets.inputs.*",
         "nets.steps.*", "nets.recipe.*", "nets.costs.in_floats", "nets.costs.total", "nets.filters.chance",
         "nets.network.has_statistics", "papers.*", "training.loop.choose_way",
         "training.text_tasks.load_task", "packed.layers.check_output",
@@ -476,7 +497,8 @@ REASONS = {
         "ops.optim.exponential_decay", "ops.optim.halving_decay", "ops.optim.as_settings", "ops.ebp.init_h",
         "gradcheck.pytest_plugin.*", "gradcheck.report.*"),
     "a check, or a helper of one: the walk sees what it says": (
-        "ops.checks.*", "data.check_parts", "nets.network.check_steps", "training.loop.check_seed",
+        "ops.checks.*", "data.check_parts", "kernels.ebp_sparse.check", "nets.network.check_steps",
+        "training.loop.check_seed",
         "ops.batchnorm.layout",  "ops.batchnorm.as_eps", "ops.ebp.check_means", "ops.optim.check_params",
         "packed.layers.check_affine"),
     "a part of an operation that checks for it": (
@@ -485,14 +507,16 @@ REASONS = {
         "packed.layers.offsets", "packed.layers.scaled", "packed.layers.normalize", "training.fast.dense.contiguous",
         "training.fast.dense.pieces", "training.fast.dense.matmul", "training.fast.dense.sign_and_pack",
         "training.fast.bitwise.bitwise_weights", "training.fast.update.own", "training.fast.steps.own",
-        "gradcheck.contract.*", "gradcheck.line.*"),
+        "gradcheck.contract.*", "gradcheck.line.*", "nets.network.zeros", "training.arithmetic.*",
+        "training.loop.fitted_statistics", "training.loop.products", "training.loop.work"),
+    "writes the code of a kernel": ("kernels.lanes.write_tile", "kernels.nibbles.*", "kernels.pixels.*"),
     "a surrogate: check_op and network.freeze call it with what its forward has taken": (
         "ops.*_surrogate", "ops.conv.max_pool_frozen"),
     "a rung without its door: `Rung` checks and calls it, and it is tried as one": (
         "kernels.reference.*", "kernels.loops.*", "kernels.panels.*", "kernels.cuda.cuda_*",
         "kernels.sign_accumulate.definition", "kernels.sign_accumulate.by_tables", "kernels.packing.*"),
     "takes arrays that lie on the device": ("kernels.cuda.launch_*", "kernels.cuda_tensor.*", "kernels.cuda.*"),
-    "what a run folder holds is checked when it is read": ("training.runs.*",),
+    "what a run folder holds is checked when it is read": ("training.runs.*", "training.record.*"),
 }
 
 

@@ -21,6 +21,7 @@ ARRAYS = {f"{part}_{letter}": RNG.integers(0, 256, (n, 1, 4, 5), np.uint8) if le
 @functools.cache
 def _good(write, with_valid, folder):
     """(bytes, fingerprint) of the whole file."""
+    (folder / "good.npz").unlink(missing_ok=True)
     write(folder / "good.npz", **{name: x for name, x in ARRAYS.items() if with_valid or name[0] != "v"})
     return (folder / "good.npz").read_bytes(), data.load(folder / "good.npz").fingerprint
 

@@ -2,15 +2,17 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bnn_ref import packed
 from bnn_ref.cli import main
+from bnn_ref.files import sha256
 from bnn_ref.nets import recipe, steps
 from bnn_ref.papers import PAPERS
-from bnn_ref.training import forms, loop, runs, text_tasks
+from bnn_ref.training import forms, loop, record, runs, text_tasks
 from tests.training.test_loop import small_data
 from tests.training.test_text_tasks import sparse
 
@@ -151,6 +153,8 @@ def test_a_run_of_nan_is_not_evaluated(tmp_path, monkeypatch, capsys):
     name = next(name for name in arrays if name.endswith("fc1.w"))
     arrays[name][0, 0] = np.nan
     np.savez("run/params.npz", **arrays)
+    run = runs.read(Path("run"))
+    Path("run/run.json").write_bytes(record.write({**run, "params_sha256": sha256("run/params.npz")}))
     capsys.readouterr()
     for arguments in ([], ["--rung", "identity"]):
         assert main.main(["evaluate", "run", *arguments]) == 2

@@ -363,7 +363,7 @@ def test_save_refuses_what_load_would(tmp_path):
     x = sparse(rows_with_zeros(np.random.default_rng(5), (5, 6), np.float32))
     labels = np.array([0, 1, 1, 0, 1])
     path = tmp_path / "new" / "mine.npz"
-    assert "labels: expected" in message_of(text_tasks.save_task, path, x, labels + 1)
+    assert "labels must be 5 integers 0 or 1" in message_of(text_tasks.save_task, path, x, labels + 1)
     double = SparseRows(x.indptr, x.indices, x.values.astype(float), 6)
     assert "values must be" in message_of(text_tasks.save_task, path, double, labels)
     assert message_of(text_tasks.save_task, tmp_path / "mine.txt", x, labels).endswith("must end in .npz")
