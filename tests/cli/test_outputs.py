@@ -48,7 +48,7 @@ def _timed_at_once(monkeypatch):
     """Timing takes minutes: in its place one result of few numbers."""
     report = pytest.importorskip("bnn_ref.bench.report")
     contests = pytest.importorskip("bnn_ref.bench.contests")
-    monkeypatch.setitem(contests.BENCHES, "matmul", lambda tick: {"bench": "matmul"})
+    monkeypatch.setitem(contests.BENCHES, "matmul", lambda tick, thorough: {"bench": "matmul"})
     monkeypatch.setattr(report, "tables", lambda result: "a table")
     monkeypatch.setattr(report, "figures", lambda result: [])
     monkeypatch.setattr(report, "bars", lambda result: ("a title", [("one", 2.0, True)]))
