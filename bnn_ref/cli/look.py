@@ -30,6 +30,8 @@ def show_costs(options):
     settings, shape, classes = _asked(options)
     chosen, vocabulary = choices.rounds_of(settings, shape)[-1]
     net = choices.build_network(chosen, shape, classes, vocabulary)
+    if options.source not in PAPERS:
+        runs.check_size(Path(options.source), net)
     rows = costs.inference_costs(net, shape)
     floats = costs.in_floats(rows)
     own, real = costs.total(rows), costs.total(floats)

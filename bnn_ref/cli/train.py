@@ -147,6 +147,8 @@ def _same_arithmetic(job, run, done, exact):
     Returns the run. Raises RunError where it changed, and `exact` refuses that.
     """
     now = arithmetic.describe(*job.rounds[0], job.dataset, job.settings["seed"], job.fitted)
+    if done and "arithmetic" not in run:
+        raise runs.RunError(f"{job.folder / 'run.json'} is damaged: arithmetic is missing; {runs.AGAIN}")
     began = run["arithmetic"] if done else now
     if now["first_step"] != began["first_step"]:
         changed = ", ".join(f"{what} {was}, now {now.get(what)}" for what, was in began.items()

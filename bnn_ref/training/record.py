@@ -34,10 +34,17 @@ class Kind:
 
 @dataclass(frozen=True)
 class Each:
-    """A list, or a dict under any names, of values of one kind; `count`: how many, where that is settled."""
+    """A list of values of one kind; `count`: how many, where that is settled."""
 
     of: object
     count: int | None = None
+
+
+@dataclass(frozen=True)
+class Names:
+    """A dict under any names, of values of one kind."""
+
+    of: object
 
 
 @dataclass(frozen=True)
@@ -88,11 +95,12 @@ SETTINGS = {"paper": TEXT, "data": TEXT, "preset": TEXT, "net": TEXT, "variant":
 CHANGES = {"lr": RATE, "batch": SIZE, "layers": LAYERS, "first_epochs": SIZE}      # null: the recipe's own
 EPOCH = {"epoch": whole(1), "lr": AMOUNT, "loss": NUMBER, "valid_error": PERCENT, "seconds": AMOUNT,
          "cpu_seconds": AMOUNT}
-ORIGIN = {"settings": {**SETTINGS, **CHANGES}, "recipe": Each(TEXT), "shape": Each(whole(1), 3), "classes": whole(1),
+ORIGIN = {"settings": {**SETTINGS, **CHANGES}, "recipe": Names(TEXT), "shape": Each(whole(1), 3), "classes": whole(1),
           "examples": whole(1), "fingerprint": TEXT}
-RUN = {"format": Kind(str(FORMAT), lambda value: value == FORMAT), **ORIGIN, "versions": Optional(Each(TEXT)),
-       "arithmetic": Optional(Each(TEXT)), "rounds": Optional(Each(PERCENT))}
-FINISHED = {"test_error": PERCENT, "forms": Optional(Each(PERCENT)), "seconds": AMOUNT, "cpu_seconds": AMOUNT}
+ARITHMETIC = {"machine": TEXT, "numpy": TEXT, "blas": TEXT, "threads": TEXT, "first_step": DIGEST}
+RUN = {"format": Kind(str(FORMAT), lambda value: value == FORMAT), **ORIGIN, "versions": Optional(Names(TEXT)),
+       "arithmetic": Optional(ARITHMETIC), "rounds": Optional(Each(PERCENT))}
+FINISHED = {"test_error": PERCENT, "forms": Optional(Names(PERCENT)), "seconds": AMOUNT, "cpu_seconds": AMOUNT}
 TRAINED = {"history": Each(EPOCH), "best_epoch": whole(1), "params_sha256": DIGEST}
 CROSS_VALIDATED = {"by_epoch": Each({"epoch": whole(1), "test_error": PERCENT, "deterministic": PERCENT})}
 CHECKPOINT = {"of": DIGEST, "epoch": whole(1), "t": whole(0), "best_epoch": whole(0), "history": Each(EPOCH)}
@@ -134,13 +142,13 @@ def _check(value, kind, field=""):
         case Kind():
             fits, expected = kind.fits(value), kind.expected
         case Each():
-            fits = isinstance(value, list if kind.count else (list, dict)) and kind.count in (None, len(value))
-            expected = f"a list of {kind.count}" if kind.count else "a list, or names and values"
+            fits = isinstance(value, list) and kind.count in (None, len(value))
+            expected = f"a list of {kind.count}" if kind.count else "a list"
         case _:
             fits, expected = isinstance(value, dict), "names and values"
     if not fits:
         raise RecordError(f"{field or 'all of it'}: expected {expected}, got {_short(value)}")
-    if isinstance(kind, Each):
+    if isinstance(kind, Each | Names):
         for name, item in value.items() if isinstance(value, dict) else enumerate(value):
             _check(item, kind.of, f"{field}[{_short(name)}]")
     elif isinstance(kind, dict):

@@ -11,6 +11,7 @@ Every file is replaced in one piece or not at all. Nothing in them is ever unpic
 
 import contextlib
 import itertools
+import math
 import os
 import re
 
@@ -252,6 +253,15 @@ def tidy(folder):
     for path in folder.iterdir():
         if LEFT.fullmatch(path.name):
             path.unlink(missing_ok=True)
+
+
+def check_size(folder, net):
+    """Raise RunError where run.json claims a larger network than the arrays beside it, before it takes memory."""
+    claimed = 4 * sum(math.prod(shape) for shapes in network.shapes(net) for shape in shapes.values())
+    sizes = [path.stat().st_size for path in (folder / "params.npz", folder / "checkpoint.npz") if path.exists()]
+    if sizes and claimed > max(sizes):
+        raise RunError(f"{folder / 'run.json'} is damaged: a network of {claimed:,} bytes, but arrays of "
+                       f"{max(sizes):,}; {AGAIN}")
 
 
 def load_params(folder, run, net):

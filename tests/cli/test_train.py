@@ -595,6 +595,14 @@ def test_where_sums_round_alike_nothing_is_said(twice, monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_run_that_lost_how_its_sums_rounded_is_refused(twice, capsys):
+    stopped("float", "--out", "run", epoch=2)
+    run = runs.read(Path("run"))
+    del run["arithmetic"]
+    Path("run/run.json").write_bytes(record.write(run))
+    assert "run.json is damaged: arithmetic is missing" in refused(capsys, "train", "float", "--out", "run", "--resume")
+
+
 def test_a_run_that_has_no_epoch_yet_may_begin_anywhere(twice, monkeypatch, capsys):
     stopped("float", "--out", "run", epoch=2)
     Path("run/checkpoint.npz").unlink()

@@ -11,7 +11,8 @@ from tests.training.test_runs import FINISHED, HISTORY, READ
 CHECKPOINT = {"of": 64 * "a", "epoch": 7, "t": 70, "best_epoch": 3, "history": list(HISTORY)}
 TEXT_RUN = {**READ, "test_error": 2.0, "forms": {"deterministic": 3.0}, "seconds": 1.0, "cpu_seconds": 1.0,
             "by_epoch": [{"epoch": 1, "test_error": 2.0, "deterministic": 3.0}]}
-WHOLE = {**READ, "versions": {"numpy": "2"}, "arithmetic": {"blas": "b"}, "rounds": [1.0, 2], **FINISHED,
+ARITHMETIC = {"machine": "m", "numpy": "2", "blas": "b", "threads": "1 core", "first_step": 64 * "b"}
+WHOLE = {**READ, "versions": {"numpy": "2"}, "arithmetic": ARITHMETIC, "rounds": [1.0, 2], **FINISHED,
          "forms": {"real weights": 1.5}}
 
 
@@ -47,7 +48,7 @@ def wrong(value, name):
     if isinstance(value, str):
         return [*nothing, 1, True, [], {}, "x\ud800"]
     if isinstance(value, dict | list):
-        return [None, 1, True, "x"]
+        return [None, 1, True, "x", [] if isinstance(value, dict) else {}]
     return [*nothing, True, "1", [], {}, float("nan"), float("inf"), 10**400, 2**63, *([-1] if name != "loss" else [])]
 
 

@@ -309,6 +309,15 @@ def test_parameters_of_another_net_are_refused_before_there_is_memory_for_it():
         runs.load_params(Path("."), run, huge)
 
 
+def test_a_network_that_is_larger_than_the_arrays_beside_it():
+    finish()
+    runs.check_size(Path("."), NET)
+    with pytest.raises(runs.RunError, match=r"run.json is damaged: a network of 4,[\d,]+ bytes, but arrays of"):
+        runs.check_size(Path("."), (steps.dense_step("fc1", 2**40, 2**20), *NET[1:]))
+    Path("params.npz").unlink()
+    runs.check_size(Path("."), NET)                                            # of a run that has no epoch yet
+
+
 # --- who trains there ----------------------------------------------------------------------------------------------
 
 
