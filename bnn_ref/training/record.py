@@ -102,18 +102,19 @@ RUN = {"format": Kind(str(FORMAT), lambda value: value == FORMAT), **ORIGIN, "ve
        "arithmetic": Optional(ARITHMETIC), "rounds": Optional(Each(PERCENT))}
 FINISHED = {"test_error": PERCENT, "forms": Optional(Names(PERCENT)), "seconds": AMOUNT, "cpu_seconds": AMOUNT}
 TRAINED = {"history": Each(EPOCH), "best_epoch": whole(1), "params_sha256": DIGEST}
-CROSS_VALIDATED = {"by_epoch": Each({"epoch": whole(1), "test_error": PERCENT, "deterministic": PERCENT})}
+CROSS_VALIDATED = {"forms": {"deterministic": PERCENT},
+                   "by_epoch": Each({"epoch": whole(1), "test_error": PERCENT, "deterministic": PERCENT})}
 CHECKPOINT = {"of": DIGEST, "epoch": whole(1), "t": whole(0), "best_epoch": whole(0), "history": Each(EPOCH)}
 
 
 def check_run(run):
     """Raise RecordError unless `run` is what run.json may say of a run: as far as it has come, or all of it."""
     _check(run, RUN)
-    if "test_error" in run:
-        _check(run, FINISHED)
-        _check(run, CROSS_VALIDATED if "by_epoch" in run else TRAINED)
-    if "history" in run:
-        _check_epochs(run, least=1)
+    results = CROSS_VALIDATED if "folds" in run["recipe"] else TRAINED
+    if any(name in run for name in FINISHED | results):            # all of them, or none
+        _check(run, FINISHED | results)
+        if results is TRAINED:
+            _check_epochs(run, least=1)
     first, epochs = (run["settings"][name] for name in ("first_epochs", "epochs"))
     if first is not None and first >= epochs:
         raise RecordError(f"settings.first_epochs: expected less than epochs, {epochs}, got {first}")

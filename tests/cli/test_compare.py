@@ -350,5 +350,6 @@ def test_a_run_of_another_version(capsys):
 
 def test_a_cross_validation(capsys):
     finished("a", settings={"paper": "ebp", "variant": "binary", "data": "reuters_i6"}, history=None,
-             best_epoch=None, by_epoch=[], recipe={"net": "120FC", "folds": "8"})
+             best_epoch=None, by_epoch=[], recipe={"net": "120FC", "folds": "8"},
+             forms={"deterministic": 1.0}, params_sha256=None)
     assert "a: a cross-validation, which has no curves to compare" in refused(capsys, "compare", "a")

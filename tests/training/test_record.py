@@ -9,8 +9,8 @@ from bnn_ref.training import record
 from tests.training.test_runs import FINISHED, HISTORY, READ
 
 CHECKPOINT = {"of": 64 * "a", "epoch": 7, "t": 70, "best_epoch": 3, "history": list(HISTORY)}
-TEXT_RUN = {**READ, "test_error": 2.0, "forms": {"deterministic": 3.0}, "seconds": 1.0, "cpu_seconds": 1.0,
-            "by_epoch": [{"epoch": 1, "test_error": 2.0, "deterministic": 3.0}]}
+TEXT_RUN = {**READ, "recipe": {"folds": "8"}, "test_error": 2.0, "forms": {"deterministic": 3.0}, "seconds": 1.0,
+            "cpu_seconds": 1.0, "by_epoch": [{"epoch": 1, "test_error": 2.0, "deterministic": 3.0}]}
 ARITHMETIC = {"machine": "m", "numpy": "2", "blas": "b", "threads": "1 core", "first_step": 64 * "b"}
 WHOLE = {**READ, "versions": {"numpy": "2"}, "arithmetic": ARITHMETIC, "rounds": [1.0, 2], **FINISHED,
          "forms": {"real weights": 1.5}}
@@ -66,10 +66,23 @@ def test_each_field_is_of_its_kind_and_named(right, check):
 
 
 @pytest.mark.parametrize("gone", ["format", "settings", "recipe", "shape", "classes", "examples", "fingerprint",
-                                  "history", "best_epoch", "params_sha256", "seconds", "cpu_seconds"])
+                                  "history", "best_epoch", "params_sha256", "seconds", "cpu_seconds", "test_error"])
 def test_what_is_missing_is_named(gone):
     with pytest.raises(record.RecordError, match=f"{gone} is missing"):
         record.check_run({name: value for name, value in WHOLE.items() if name != gone})
+
+
+@pytest.mark.parametrize("gone", ["test_error", "forms", "by_epoch", "seconds"])
+def test_what_a_cross_validation_misses_is_named(gone):
+    with pytest.raises(record.RecordError, match=f"{gone} is missing"):
+        record.check_run({name: value for name, value in TEXT_RUN.items() if name != gone})
+
+
+@pytest.mark.parametrize("left", [{"history": [3]}, {"best_epoch": 1}, {"params_sha256": 64 * "0"}, {"seconds": 1.0}])
+def test_a_run_is_finished_or_not(left):
+    """What only a finished run has is read only of one that has all of it."""
+    with pytest.raises(record.RecordError, match="test_error is missing"):
+        record.check_run({**READ, **left})
 
 
 @pytest.mark.parametrize(("change", "message"), [
